@@ -1,0 +1,222 @@
+"""What a planner decided about a dataset, as values: every stage, its network, and why.
+
+All per-axis values are in the plan's own axis order: transpose[a] is the volume's axis (0 z, 1 y, 2 x) that becomes axis
+a of the prepared arrays. The per-axis values of a 2D stage have two entries, for axes 1 and 2: axis 0 is not resampled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autoseg.errors import FormatError, PlanningError
+from autoseg.files import from_json, read_json, write_json
+
+PLANS_SCHEMA = 1
+Ints = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LevelSpec:
+    """One resolution of a U-Net; level 0 is the finest.
+
+    stride: of the first convolution of the encoder at this level, and of the transposed convolution that leads back out
+    of it; ones at level 0. kernel: of every convolution here. encoder_widths: output channels of each encoder
+    convolution (of each block, in a residual encoder). inner_widths: channels between the two convolutions of each
+    residual block; empty in a plain encoder. upsampled_width: channels that arrive from the level below; None at the
+    bottleneck. decoder_widths: output channels of each decoder convolution; empty at the bottleneck.
+    """
+
+    stride: Ints
+    kernel: Ints
+    encoder_widths: Ints
+    inner_widths: Ints = ()
+    upsampled_width: int | None = None
+    decoder_widths: Ints = ()
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Everything needed to build a network: a pruned network is another spec with smaller widths.
+
+    architecture: a name in autoseg.networks.NETWORKS. dimensions: 2 or 3. in_channels: image channels, and one per class
+    of the previous stage in a cascade. out_channels: logits. levels: finest first, the bottleneck last.
+    """
+
+    architecture: str
+    dimensions: int
+    in_channels: int
+    out_channels: int
+    levels: tuple[LevelSpec, ...]
+
+    @property
+    def divisor(self) -> Ints:
+        """Input edges must be multiples of this, per axis."""
+        product = [1] * self.dimensions
+        for level in self.levels:
+            product = [p * s for p, s in zip(product, level.stride, strict=True)]
+        return tuple(product)
+
+
+@dataclass(frozen=True)
+class IntensityStatistics:
+    """Of one channel, over the foreground voxels of all training cases, in the image's own unit."""
+
+    mean: float
+    median: float
+    std: float
+    min: float
+    max: float
+    percentile_00_5: float
+    percentile_99_5: float
+
+
+@dataclass(frozen=True)
+class ChannelPlan:
+    """How one channel is normalised.
+
+    scheme: a name in autoseg.preprocessing.normalization.NORMALIZATIONS (ct, zscore, none, rescale).
+    masked: statistics over non-zero voxels only, and zero outside them.
+    """
+
+    name: str
+    scheme: str
+    statistics: IntensityStatistics
+    masked: bool = False
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """The defaults that the planner found for training a stage; options of a run override them.
+
+    optimizer: a name in autoseg.training.optimizers.OPTIMIZERS. schedule: in SCHEDULES. epochs and
+    iterations_per_epoch hold where no budget is set; budget_seconds is per fold and stage. augmentation: a strength, 1 is
+    the peer's. foreground_fraction: of the patches of a batch, how many are centred on a foreground voxel.
+    """
+
+    optimizer: str = "sgd"
+    learning_rate: float = 1e-2
+    schedule: str = "polynomial"
+    loss: str = "dice+ce"
+    epochs: int = 1000
+    iterations_per_epoch: int = 250
+    budget_seconds: float | None = None
+    augmentation: float = 1.0
+    foreground_fraction: float = 0.5
+    weight_average: float = 0.0
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One resolution: the grid, the patch, the batch and the network.
+
+    spacing_mm: the target per axis. median_shape: of the training cases on that grid (may be fractional). patch_size
+    and batch_size: of training and of the sliding window. batch_dice: Dice over the batch as one volume, instead of per
+    sample. previous_stage: the stage whose labels arrive as additional channels, in a cascade.
+    """
+
+    name: str
+    spacing_mm: tuple[float, ...]
+    median_shape: tuple[float, ...]
+    patch_size: Ints
+    batch_size: int
+    network: NetworkSpec
+    batch_dice: bool
+    previous_stage: str | None = None
+    training: TrainingPlan = TrainingPlan()
+
+    @property
+    def is_2d(self) -> bool:
+        """Whether the network sees single slices along axis 0."""
+        return self.network.dimensions == 2
+
+    @property
+    def grid(self) -> str:
+        """The name of the prepared cases that this stage reads: stages that share a grid share them.
+
+        A cascade's stages at full resolution read what 3d_fullres reads.
+        """
+        return "3d_fullres" if self.name == "3d_cascade_fullres" else self.name
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Why one thing is as it is.
+
+    what: the thing decided ("3d_fullres.patch_size"). value: what was chosen. rule: the sentence that decided. numbers:
+    what the rule was fed. rejected: the alternative, and why not.
+    """
+
+    what: str
+    value: Any
+    rule: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+    rejected: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a plan is made for.
+
+    device: cpu or cuda. memory_bytes: of training, at most. budget_seconds: per fold and stage; None for no limit.
+    """
+
+    device: str
+    memory_bytes: int
+    budget_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Plans:
+    """All that was decided about a dataset.
+
+    name: of these plans, part of the model folder's name. planner: the name in planners.PLANNERS. fingerprint:
+    checksum of the fingerprint that they were made from. transpose: see the module. left_right_pairs: (left, right)
+    class names. mirror_axes: plan axes along which patches may be flipped; where left_right_axis is among them, flipping
+    it exchanges the labels of each pair. left_right_axis: the plan axis that runs left to right where pairs exist.
+    stages: by name. configurations: name to its ordered stages; the last one's output is the answer.
+    """
+
+    name: str
+    planner: str
+    dataset_name: str
+    fingerprint: str
+    target: Target
+    transpose: Ints
+    channels: tuple[ChannelPlan, ...]
+    stages: dict[str, StagePlan]
+    configurations: dict[str, tuple[str, ...]]
+    mirror_axes: Ints = (0, 1, 2)
+    left_right_axis: int | None = None
+    left_right_pairs: tuple[tuple[str, str], ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    schema: int = PLANS_SCHEMA
+
+    def configuration_stages(self, configuration: str) -> tuple[StagePlan, ...]:
+        """The ordered stages of a configuration; PlanningError lists what exists and says how to get a cascade."""
+        if configuration not in self.configurations:
+            hint = ""
+            if configuration == "3d_cascade":
+                hint = " The planner saw no need of a cascade; force one with autoseg_plan_and_preprocess --cascade always."
+            known = ", ".join(self.configurations)
+            raise PlanningError(
+                f"The plans {self.name!r} have no configuration {configuration!r}.", f"They have {known}.{hint}"
+            )
+        return tuple(self.stages[name] for name in self.configurations[configuration])
+
+
+def read_plans(path: Path) -> Plans:
+    """Read a plans.json; FormatError names the key that is unknown, missing or wrong."""
+    values = read_json(path)
+    if not isinstance(values, dict) or values.get("schema") != PLANS_SCHEMA:
+        found = values.get("schema") if isinstance(values, dict) else None
+        raise FormatError(
+            path, f"schema must be {PLANS_SCHEMA}, not {found!r}.", "Run autoseg_plan_and_preprocess again."
+        )
+    return from_json(Plans, values, path)
+
+
+def write_plans(path: Path, plans: Plans) -> None:
+    """Write a plans.json whole or not at all."""
+    write_json(path, plans)
