@@ -92,7 +92,8 @@ class TrainingPlan:
 
     optimizer: a name in autoseg.training.optimizers.OPTIMIZERS. schedule: in SCHEDULES. epochs and
     iterations_per_epoch hold where no budget is set; budget_seconds is per fold and stage. augmentation: a strength, 1 is
-    the peer's. foreground_fraction: of the patches of a batch, how many are centred on a foreground voxel.
+    the peer's. foreground_fraction: of the patches of a batch, how many are centred on a foreground voxel. weight_average: decay per
+    iteration of the averaged weights that become the model; 0 for none. warmup_iterations: of linear growth of the rate.
     """
 
     optimizer: str = "sgd"
@@ -105,6 +106,7 @@ class TrainingPlan:
     augmentation: float = 1.0
     foreground_fraction: float = 0.5
     weight_average: float = 0.0
+    warmup_iterations: int = 0
 
 
 @dataclass(frozen=True)
