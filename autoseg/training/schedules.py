@@ -1,0 +1,62 @@
+"""How the learning rate changes over a run: pure functions of where the run stands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from autoseg.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run stands. progress: 0 at its start, 1 at its end. iteration: finished ones. epoch: fractional."""
+
+    progress: float
+    iteration: int
+    epoch: float
+
+
+Schedule = Callable[[Position], float]
+FIRST_CYCLE_EPOCHS = 5
+CYCLE_GROWTH = 3
+
+
+def polynomial(position: Position) -> float:
+    """(1 - t)^0.9, as nnU-Net does."""
+    return (1 - min(position.progress, 1.0)) ** 0.9
+
+
+def cosine(position: Position) -> float:
+    """Half a cosine from 1 to 0 (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
+    return 0.5 * (1 + math.cos(math.pi * min(position.progress, 1.0)))
+
+
+def cosine_restarts(position: Position) -> float:
+    """Cosine with warm restarts: cycles of 5, 15, 45, ... epochs (T0 = 5, Tmult = 3)."""
+    start, length = 0.0, float(FIRST_CYCLE_EPOCHS)
+    while position.epoch >= start + length:
+        start, length = start + length, length * CYCLE_GROWTH
+    return 0.5 * (1 + math.cos(math.pi * (position.epoch - start) / length))
+
+
+def constant(position: Position) -> float:
+    """The same rate throughout."""
+    return 1.0
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "polynomial": polynomial,
+    "cosine": cosine,
+    "cosine_restarts": cosine_restarts,
+    "constant": constant,
+}
+
+
+def learning_rate_factor(name: str, position: Position, *, warmup_iterations: int = 0) -> float:
+    """The share of the peak learning rate at this position, with a linear warm-up over the first iterations."""
+    if name not in SCHEDULES:
+        raise unknown_name("schedule", name, SCHEDULES)
+    warmup = min(1.0, (position.iteration + 1) / warmup_iterations) if warmup_iterations else 1.0
+    return warmup * SCHEDULES[name](position)
