@@ -100,13 +100,18 @@ class Computation:
     """Where and how a step is computed.
 
     device: a torch device. autocast: makes the context of the forward pass. scaler: for fp16 on CUDA. clip_norm: of the
-    gradient over all parameters.
+    gradient over all parameters. memory_format: of images.
     """
 
     device: str
     autocast: Callable[[], AbstractContextManager[Any]]
     clip_norm: float
     scaler: torch.amp.GradScaler | None = None
+    memory_format: torch.memory_format = torch.contiguous_format
+
+    def move(self, image: torch.Tensor) -> torch.Tensor:
+        """An image batch on the device, in the memory format."""
+        return image.to(self.device, non_blocking=True).contiguous(memory_format=self.memory_format)
 
 
 class TrainingLoop:
@@ -179,7 +184,7 @@ class TrainingLoop:
         for hook in self.hooks:
             hook.before_step(self)
         computation = self.computation
-        image, target = batch.image.to(computation.device, non_blocking=True), batch.target.to(computation.device)
+        image, target = computation.move(batch.image), batch.target.to(computation.device)
         with computation.autocast():
             outputs = self.network(image)
         loss = self.loss(outputs, target)

@@ -1,0 +1,119 @@
+"""autoseg_train: train a configuration, fold by fold."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.cli import app
+
+if TYPE_CHECKING:
+    from autoseg.plans import Plans
+    from trainers.job import TrainingResult
+
+EPILOG = """examples:
+  autoseg_train 4 3d_fullres                      all folds; those that are finished are skipped
+  autoseg_train 4 3d_fullres --folds 0 --budget 10m
+  autoseg_train 10 3d_cascade --folds 0 1 --budget 30m
+
+A run that was stopped continues when the same command is given again."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of autoseg_train."""
+    parser = app.parser("Train a configuration of a planned dataset.", EPILOG)
+    parser.add_argument("dataset", help="id or name of the dataset: 4, 004 or Dataset004_Hippocampus")
+    parser.add_argument("configuration", help="2d, 3d_fullres, 3d_lowres or 3d_cascade, as far as the plans have it")
+    parser.add_argument(
+        "--folds", nargs="+", default=(), metavar="N", help="folds to train, or 'all' (default: every fold)"
+    )
+    parser.add_argument("--budget", type=app.seconds, help="wall clock per fold and stage: 90s, 10m, 1.5h")
+    parser.add_argument("--epochs", type=int, help="length in epochs, in place of a budget")
+    parser.add_argument("--iterations-per-epoch", type=int, help="iterations of an epoch")
+    parser.add_argument("--lr", type=float, help="peak learning rate")
+    parser.add_argument("--loss", help="dice, ce, focal, tversky, or a weighted sum such as dice+focal or 0.5*dice+ce")
+    parser.add_argument("--optimizer", help="sgd, adamw or novograd")
+    parser.add_argument("--schedule", help="polynomial, cosine, cosine_restarts or constant")
+    parser.add_argument("--augmentation", type=float, help="strength: 0 none, 1 the usual")
+    parser.add_argument("--patience", type=int, metavar="EPOCHS", help="stop after this many epochs without progress")
+    parser.add_argument("--pretrained", type=Path, metavar="FOLDER", help="start from the weights of this model")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and patches (default: 0)")
+    parser.add_argument("--trainer", help="standard, cascade or package.module:Class (default: by the configuration)")
+    parser.add_argument("--plans-name", default="plans", help="which plans (default: plans)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+    parser.add_argument(
+        "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="of the arithmetic"
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make batches (0: a background thread)")
+    parser.add_argument("--restart", action="store_true", help="train finished and started folds again from nothing")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code is 0, or 2 for an error of the user's."""
+    return app.run(train, make_parser(), argv)
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train and tell the result."""
+    from autoseg.dataset import read_dataset
+    from autoseg.registry import resolve
+    from autoseg.training.options import TrainingOptions
+    from autoseg.workspace import Workspace
+    from trainers import TRAINERS
+
+    workspace = Workspace.open(arguments.root)
+    name = workspace.dataset_name(arguments.dataset)
+    options = TrainingOptions(
+        folds=tuple(arguments.folds),
+        epochs=arguments.epochs,
+        iterations_per_epoch=arguments.iterations_per_epoch,
+        budget_seconds=arguments.budget,
+        learning_rate=arguments.lr,
+        loss=arguments.loss,
+        optimizer=arguments.optimizer,
+        schedule=arguments.schedule,
+        augmentation=arguments.augmentation,
+        patience=arguments.patience,
+        pretrained=arguments.pretrained,
+        seed=arguments.seed,
+        device=arguments.device,
+        precision=arguments.precision,
+        threads=arguments.threads,
+        workers=arguments.workers,
+        restart=arguments.restart,
+    )
+    plans = _read_plans(workspace.plans_file(name, arguments.plans_name), arguments.dataset)
+    stages = plans.configuration_stages(arguments.configuration)
+    trainer_name = arguments.trainer or ("cascade" if len(stages) > 1 else "standard")
+    trainer_class = resolve("trainer", TRAINERS, trainer_name)
+    from trainers.job import Job
+
+    folder = workspace.model(name, trainer_name.rpartition(":")[2], arguments.plans_name, arguments.configuration)
+    dataset = read_dataset(workspace.raw(name))
+    result = trainer_class(Job(workspace, dataset, plans, arguments.configuration, folder, options)).run()
+    _tell(result, name, arguments.configuration)
+    return 0
+
+
+def _read_plans(path: Path, dataset: str) -> Plans:
+    from autoseg.errors import PlanningError
+    from autoseg.plans import read_plans
+
+    if not path.exists():
+        raise PlanningError(
+            f"There are no plans at {path}.", f"Make them with autoseg_plan_and_preprocess -d {dataset}."
+        )
+    return read_plans(path)
+
+
+def _tell(result: TrainingResult, dataset: str, configuration: str) -> None:
+    for fold, dice in result.fold_dice.items():
+        print(f"fold {fold}: " + (f"mean Dice {dice:.4f} over the validation cases" if dice is not None else "trained"))
+    if result.mean_dice is not None and len(result.fold_dice) > 1:
+        print(f"mean over folds: {result.mean_dice:.4f}")
+    print(f"model: {result.folder}")
+    print(f"next: autoseg_predict -d {dataset} -c {configuration} -i IMAGES -o OUT")

@@ -1,0 +1,85 @@
+"""The cascade: each stage is guided by the stage before it, through labels of cases that stage has not seen.
+
+Every case that a later stage learns from must come with labels predicted by a network that was not trained on it, as in
+use. The folds that are asked for give such labels to their held-out cases. Where they do not cover the dataset, one
+more network of the earlier stage is trained on the cases that they do cover, and predicts the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from autoseg.data.folds import Fold
+from autoseg.errors import OptionError
+from autoseg.inference.chain import previous_labels_on_grid
+from autoseg.io import read_labels
+from autoseg.plans import StagePlan
+from autoseg.preprocessing.store import PredictedLabels
+from trainers.finishing import finish
+from trainers.job import ALL_CASES, Job, TrainingResult
+from trainers.stage import StageTraining
+from trainers.validating import Validation
+
+LOGGER = logging.getLogger(__name__)
+REST = "rest"
+
+
+class CascadeTrainer:
+    """Trains all stages of a configuration in order; has a StageTraining for each."""
+
+    def __init__(self, job: Job) -> None:
+        if len(job.stages) < 2:
+            raise OptionError(f"{job.configuration} has one stage.", "Train it with --trainer standard.")
+        self.job = job
+
+    def run(self) -> TrainingResult:
+        """Train what is not finished yet, stage by stage."""
+        self.job.write_description()
+        previous = None
+        for stage, following in zip(self.job.stages, self.job.stages[1:], strict=False):
+            previous = self._predict_unseen(StageTraining(self.job, stage, previous), following)
+        last = StageTraining(self.job, self.job.stages[-1], previous)
+        LOGGER.info(last.announcement(len(self.job.fold_names)))
+        dice = {name: last.run(name).mean_dice for name in self.job.fold_names}
+        return finish(self.job, dice)
+
+    def _predict_unseen(self, training: StageTraining, following: StagePlan) -> PredictedLabels:
+        """Train a stage so that every case gets labels from a network that has not seen it, on the next grid."""
+        names = self._fold_names()
+        held_out = [self.job.fold(name).validation for name in names]
+        covered = {case for cases in held_out for case in cases}
+        rest = tuple(case.id for case in self.job.dataset.cases if case.id not in covered)
+        LOGGER.info(training.announcement(len(names) + bool(rest)))
+        validations = [training.run_cases(self.job.fold(name), training.folder(name)) for name in names]
+        if rest:
+            validations.append(
+                training.run_cases(Fold(tuple(sorted(covered)), rest), training.folder(REST).with_name(REST))
+            )
+        if ALL_CASES in self.job.fold_names:
+            training.run(ALL_CASES)
+        labels = PredictedLabels(self.job.stage_folder(training.stage) / f"unseen_on_{following.grid}")
+        for validation in validations:
+            validation.run()
+            self._put_on_grid(validation, labels, following)
+        return labels
+
+    def _fold_names(self) -> tuple[str, ...]:
+        """At least two folds of the earlier stages: a single one leaves too few cases to learn the rest from."""
+        names = tuple(name for name in self.job.fold_names if name != ALL_CASES)
+        if len(names) >= 2:
+            return names
+        if len(self.job.folds) < 2:
+            raise OptionError("A cascade needs at least two folds.", "Give the splits file two folds or more.")
+        if not names:
+            return tuple(str(number) for number in range(len(self.job.folds)))
+        following = str((int(names[0]) + 1) % len(self.job.folds))
+        LOGGER.info("A cascade needs two folds of its earlier stages: fold %s of them is trained too.", following)
+        return (*names, following)
+
+    def _put_on_grid(self, validation: Validation, labels: PredictedLabels, following: StagePlan) -> None:
+        store = self.job.prepared(following)
+        for case_id in validation.task.cases.validation:
+            if not labels.has(case_id) or self.job.options.restart:
+                predicted = read_labels(validation.prediction_file(case_id))
+                on_grid = previous_labels_on_grid(predicted, store.record(case_id), self.job.dataset.labels)
+                labels.write(case_id, on_grid)

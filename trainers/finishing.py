@@ -1,0 +1,45 @@
+"""What comes after the folds: postprocessing chosen on held-out cases, and the result."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from autoseg.errors import FileError
+from autoseg.evaluation import Summary
+from autoseg.files import from_json, read_json
+from autoseg.postprocessing import HeldOutCase, choose_rules, write_rules
+from trainers.job import Job, TrainingResult
+
+LOGGER = logging.getLogger(__name__)
+
+
+def finish(job: Job, fold_dice: dict[str, float | None]) -> TrainingResult:
+    """Choose postprocessing on the held-out cases of every finished fold, and put the result together."""
+    cases = [case for name in finished_folds(job.folder) for case in _held_out(job, job.folder / f"fold_{name}")]
+    if cases:
+        write_rules(job.folder / "postprocessing.json", choose_rules(cases, job.dataset.labels))
+    return TrainingResult(job.folder, fold_dice)
+
+
+def finished_folds(model_folder: Path) -> list[str]:
+    """Names of the folds with a summary, sorted."""
+    return sorted(path.parent.name.removeprefix("fold_") for path in model_folder.glob("fold_*/summary.json"))
+
+
+def read_summary(fold_folder: Path) -> Summary:
+    """The summary of a finished fold."""
+    path = fold_folder / "summary.json"
+    if not path.exists():
+        raise FileError(path, "does not exist: the fold is not finished.", "Train it with autoseg_train.")
+    return from_json(Summary, read_json(path), path)
+
+
+def _held_out(job: Job, fold_folder: Path) -> list[HeldOutCase]:
+    """Paths of predicted and true labels; they are read one case at a time."""
+    found = []
+    for path in sorted((fold_folder / "validation").glob(f"*{job.dataset.file_ending}")):
+        case = job.dataset.case(path.name.removesuffix(job.dataset.file_ending))
+        assert case.label is not None
+        found.append(HeldOutCase(path, case.label, case.not_contoured))
+    return found

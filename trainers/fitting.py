@@ -1,0 +1,140 @@
+"""Fitting one network of one stage to some cases: the parts, chosen and handed to the loop."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from autoseg.data.folds import Fold
+from autoseg.data.loader import BatchLoader
+from autoseg.data.source import Batch, PatchSource
+from autoseg.files import to_json, write_json
+from autoseg.losses import build_loss
+from autoseg.losses.deep_supervision import DeepSupervision
+from autoseg.networks import build_network
+from autoseg.networks.storage import save_network
+from autoseg.plans import StagePlan
+from autoseg.preprocessing.store import PredictedLabels, PreparedStore
+from autoseg.runtime import autocast
+from autoseg.training.checkpoint import Checkpoints
+from autoseg.training.hooks import EarlyStopping, LearningRate, Validation, WeightAverage
+from autoseg.training.loop import Computation, Hook, RunLength, TrainingLoop
+from autoseg.training.optimizers import find_optimizer
+from autoseg.training.options import TrainingSettings
+from autoseg.training.reporting import History, Reporter
+from trainers.job import Job
+from trainers.pretrained import load_pretrained
+from trainers.scoring import PatchScore
+
+VALIDATION_SHARE = 0.04
+
+
+@dataclass(frozen=True)
+class FittingTask:
+    """A network to be fitted.
+
+    title: for the progress report. cases: of training and of validation. previous: labels of the stage before, in a
+    cascade. folder: gets model.safetensors, training.json, training.jsonl, progress.png and a checkpoint.
+    """
+
+    title: str
+    job: Job
+    stage: StagePlan
+    store: PreparedStore
+    cases: Fold
+    previous: PredictedLabels | None
+    folder: Path
+
+    @property
+    def model_file(self) -> Path:
+        """The finished network; while it is missing, training is not over."""
+        return self.folder / "model.safetensors"
+
+
+def fit(task: FittingTask, settings: TrainingSettings) -> None:
+    """Train, or go on training, until model.safetensors is there. Already finished: nothing is done."""
+    if task.model_file.exists():
+        return
+    write_json(task.folder / "training.json", settings)
+    torch.manual_seed(settings.seed)
+    network = build_network(task.stage.network).to(settings.device, memory_format=memory_format(task.stage))
+    if settings.pretrained:
+        load_pretrained(network, Path(settings.pretrained), task.job.dataset.labels)
+    average = WeightAverage(network, settings.weight_average)
+    checkpoint = task.folder / "checkpoint_latest.safetensors"
+    hooks = _hooks(task, settings, average)
+    loop = _loop(task, settings, network, [*hooks, Checkpoints(checkpoint, to_json(settings))])
+    loop.run()
+    save_network(task.model_file, average.network)
+    checkpoint.unlink(missing_ok=True)
+
+
+def memory_format(stage: StagePlan) -> Any:
+    """Channels last: what convolutions on a CPU, and tensor cores, want."""
+    return torch.channels_last if stage.is_2d else torch.channels_last_3d
+
+
+def _hooks(task: FittingTask, settings: TrainingSettings, average: WeightAverage) -> list[Hook]:
+    rate = LearningRate(settings.schedule, settings.learning_rate, warmup_iterations=settings.warmup_iterations)
+    hooks: list[Hook] = [rate, average]
+    if task.cases.validation:
+        batches = max(2, round(VALIDATION_SHARE * settings.iterations_per_epoch))
+        source = _source(task, settings, training=False)
+        validation = Validation(PatchScore(source, batches, computation_of(settings, task.stage)), average)
+        hooks.append(validation)
+        if settings.patience:
+            hooks.append(EarlyStopping(validation, settings.patience))
+    return [*hooks, Reporter(task.title), History(task.folder)]
+
+
+def _loop(task: FittingTask, settings: TrainingSettings, network: nn.Module, hooks: list[Hook]) -> TrainingLoop:
+    labels, choice = task.job.dataset.labels, find_optimizer(settings.optimizer)
+    loss = DeepSupervision(build_loss(settings.loss, labels, batch_dice=task.stage.batch_dice))
+    source = _source(task, settings, training=True)
+    return TrainingLoop(
+        network,
+        loss,
+        choice.make(list(network.parameters()), settings.learning_rate),
+        batches=partial(_batches, source, task.job.options.workers),
+        length=RunLength(settings.iterations_per_epoch, settings.epochs, settings.budget_seconds),
+        computation=computation_of(settings, task.stage, clip_norm=choice.clip_norm),
+        hooks=hooks,
+    )
+
+
+def computation_of(settings: TrainingSettings, stage: StagePlan, *, clip_norm: float = 0.0) -> Computation:
+    """Where and in which precision the steps of these settings are computed."""
+    needs_scaler = settings.precision == "fp16"
+    return Computation(
+        settings.device,
+        partial(autocast, settings.precision, settings.device),
+        clip_norm,
+        torch.amp.GradScaler(settings.device) if needs_scaler else None,
+        memory_format(stage),
+    )
+
+
+def _source(task: FittingTask, settings: TrainingSettings, *, training: bool) -> PatchSource:
+    return PatchSource(
+        task.store,
+        task.cases.train if training else task.cases.validation,
+        plans=task.job.plans,
+        stage=task.stage,
+        labels=task.job.dataset.labels,
+        previous=task.previous,
+        seed=settings.seed,
+        augmentation=settings.augmentation if training else 0.0,
+        foreground_fraction=settings.foreground_fraction,
+    )
+
+
+def _batches(source: PatchSource, workers: int, start: int) -> Iterator[Batch]:
+    with contextlib.closing(BatchLoader(source, start=start, workers=workers)) as loader:
+        yield from loader

@@ -1,0 +1,83 @@
+"""Training every fold of one stage: fit, then predict the held-out cases; what is finished is skipped."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from autoseg.data.folds import Fold
+from autoseg.errors import OptionError
+from autoseg.evaluation import Summary
+from autoseg.plans import StagePlan
+from autoseg.preprocessing.store import PredictedLabels, PreparedStore
+from autoseg.training.options import TrainingSettings, settle
+from autoseg.training.reporting import duration
+from trainers.fitting import FittingTask, fit
+from trainers.job import Job
+from trainers.validating import Validation
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StageTraining:
+    """One stage of a job, with the labels of the stage before it in a cascade."""
+
+    job: Job
+    stage: StagePlan
+    previous: PredictedLabels | None = None
+
+    @cached_property
+    def store(self) -> PreparedStore:
+        """The prepared cases; missing ones are prepared now."""
+        return self.job.prepared(self.stage)
+
+    @cached_property
+    def settings(self) -> TrainingSettings:
+        """What the plan and the options come to on this machine."""
+        from autoseg.runtime import choose_device, choose_precision, use_threads
+
+        options = self.job.options
+        use_threads(options.threads)
+        device = choose_device(options.device)
+        precision = choose_precision(
+            self.stage.network,
+            self.stage.patch_size,
+            self.stage.batch_size,
+            device=device,
+            wanted=options.precision,
+        )
+        return settle(self.stage.training, options, precision=precision, device=device)
+
+    def folder(self, fold_name: str) -> Path:
+        """The folder of a fold of this stage."""
+        return self.job.stage_folder(self.stage) / f"fold_{fold_name}"
+
+    def run(self, fold_name: str) -> Summary:
+        """Train a fold and score its held-out cases."""
+        return self.run_cases(self.job.fold(fold_name), self.folder(fold_name)).run()
+
+    def run_cases(self, cases: Fold, folder: Path) -> Validation:
+        """Train on any cases; gives the validation, not yet run."""
+        if not cases.train:
+            raise OptionError(f"{folder.name} has no training cases.", "Check the splits file.")
+        if self.job.options.restart:
+            shutil.rmtree(folder, ignore_errors=True)
+        title = f"{self.job.dataset.name} {self.stage.name} {folder.name}"
+        task = FittingTask(title, self.job, self.stage, self.store, cases, self.previous, folder)
+        if task.model_file.exists():
+            LOGGER.info("%s: already trained, skipped (--restart trains it again)", title)
+        fit(task, self.settings)
+        return Validation(task, self.settings)
+
+    def announcement(self, runs: int) -> str:
+        """How long the trainings of this stage will take, as far as that is known beforehand."""
+        settings = self.settings
+        what = f"{self.stage.name}: {runs} training{'s' if runs != 1 else ''}"
+        if settings.budget_seconds:
+            each = duration(settings.budget_seconds)
+            return f"{what} of {each} each, {duration(runs * settings.budget_seconds)} in all, and then validation"
+        return f"{what} of {settings.epochs} epochs of {settings.iterations_per_epoch} iterations each; time follows"

@@ -1,0 +1,82 @@
+"""Predicting the validation cases of a fold whole, as a user would, and scoring them on their own grids."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.dataset import Case
+from autoseg.evaluation import ClassScores, Summary, evaluate_case, summarize
+from autoseg.files import from_json, read_json, write_json
+from autoseg.inference.predictor import PredictionOptions, StagePredictor
+from autoseg.io import Volume, read_labels, write_labels
+from autoseg.networks.storage import load_network
+from autoseg.preprocessing.restore import restore_labels
+from autoseg.training.options import TrainingSettings
+from trainers.fitting import FittingTask
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The held-out predictions of one fitted network, and their scores."""
+
+    task: FittingTask
+    settings: TrainingSettings
+
+    @property
+    def summary_file(self) -> Path:
+        """Written last: while it is missing, the fold is not finished."""
+        return self.task.folder / "summary.json"
+
+    def prediction_file(self, case_id: str) -> Path:
+        """The predicted labels of a case, on the case's own grid."""
+        return self.task.folder / "validation" / f"{case_id}{self.task.job.dataset.file_ending}"
+
+    def run(self) -> Summary:
+        """Predict and score what is missing; a finished fold is read."""
+        if self.summary_file.exists():
+            return from_json(Summary, read_json(self.summary_file), self.summary_file)
+        scores = {}
+        predictor = None
+        for case_id in self.task.cases.validation:
+            path = self.prediction_file(case_id)
+            if not path.exists():
+                predictor = predictor or self.predictor()
+                write_labels(path, self.predict(predictor, case_id))
+            scores[case_id] = self._score(case_id, path)
+        summary = summarize(scores)
+        write_json(self.summary_file, summary)
+        return summary
+
+    def predictor(self) -> StagePredictor:
+        """The finished network, ready to predict the prepared cases of its stage."""
+        job, options = self.task.job, PredictionOptions(device=self.settings.device)
+        network = load_network(self.task.model_file, device=self.settings.device)
+        return StagePredictor([network], job.plans, self.task.stage, job.dataset.labels, options)
+
+    def predict(self, predictor: StagePredictor, case_id: str) -> Volume:
+        """The labels of a prepared case on its own grid."""
+        store, previous = self.task.store, self.task.previous
+        record = store.record(case_id)
+        logits = predictor.logits(
+            np.asarray(store.image(case_id)), None if previous is None else np.asarray(previous.read(case_id))
+        )
+        return Volume(restore_labels(logits, record, self.task.job.dataset.labels), record.geometry)
+
+    def _score(self, case_id: str, path: Path) -> dict[str, ClassScores]:
+        case: Case = self.task.job.dataset.case(case_id)
+        assert case.label is not None
+        reference = read_labels(case.label)
+        return evaluate_case(
+            read_labels(path).array,
+            reference.array,
+            self.task.job.dataset.labels,
+            reference.geometry,
+            not_contoured=case.not_contoured,
+            surface=False,
+        )
