@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autoseg.dataset import Labels
 from autoseg.errors import OptionError
+from autoseg.labels import Labels
 from autoseg.registry import resolve
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from autoseg.dataset import Labels
+from autoseg.labels import Labels
 from autoseg.losses.comparison import Comparison, compare
 from autoseg.losses.target import Target
 

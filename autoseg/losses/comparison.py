@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autoseg.dataset import Labels
+from autoseg.labels import Labels
 from autoseg.losses.target import Target
 
 

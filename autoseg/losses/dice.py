@@ -23,8 +23,8 @@ class Tversky:
     which at alpha = beta = 1/2 is the soft Dice (2 I + SMOOTH) / (P + T + SMOOTH). A class that is absent counts as
     well: its index is near 0 unless the network says nearly nothing of it, and then 1.
 
-    alpha weighs what was predicted too much, beta what was missed. batch_dice: one index per class over the batch as one
-    volume, instead of per sample. Classes that were not contoured are left out; where none is left, the loss is 0.
+    alpha weighs what was predicted too much, beta what was missed. batch_dice: one index per class over the batch as
+    one volume, instead of per sample. Classes that were not contoured are left out; where none is left, the loss is 0.
     """
 
     alpha: float

@@ -25,8 +25,10 @@ def build_network(spec: NetworkSpec) -> nn.Module:
     gives one tensor in either. Edges of the image must be multiples of spec.divisor. network.spec is the spec.
     Raises PlanningError where the spec contradicts itself, OptionError for an unknown architecture.
     """
+    from autoseg.networks.blocks import initialise
+
     network = construct_network(spec)
-    network.initialise()
+    initialise(network)
     return network
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from autoseg.errors import PlanningError
-from autoseg.networks.blocks import ConvBlock, ResidualBlock, initialise
+from autoseg.networks.blocks import ConvBlock, ResidualBlock
 from autoseg.networks.decoder import Decoder
 from autoseg.plans import LevelSpec, NetworkSpec
 
@@ -28,10 +28,6 @@ class ResidualUNet(nn.Module):
             self.encoder.append(residual_chain(width, level))
             width = level.encoder_widths[-1]
         self.decoder = Decoder(spec)
-
-    def initialise(self) -> None:
-        """Draw all weights anew from torch's global random state; each residual block starts as the way around it."""
-        initialise(self)
 
     def forward(self, image: Tensor) -> list[Tensor] | Tensor:
         """image: (B, in_channels, ...). Returns (B, out_channels, ...) logits; see build_network."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from autoseg.networks.blocks import chain, initialise
+from autoseg.networks.blocks import chain
 from autoseg.networks.decoder import Decoder
 from autoseg.plans import NetworkSpec
 
@@ -25,10 +25,6 @@ class UNet(nn.Module):
             self.encoder.append(chain(width, level.encoder_widths, kernel=level.kernel, stride=level.stride))
             width = level.encoder_widths[-1]
         self.decoder = Decoder(spec)
-
-    def initialise(self) -> None:
-        """Draw all weights anew from torch's global random state."""
-        initialise(self)
 
     def forward(self, image: Tensor) -> list[Tensor] | Tensor:
         """image: (B, in_channels, ...). Returns (B, out_channels, ...) logits; see build_network."""
