@@ -1,0 +1,1 @@
+"""From prepared cases to batches: folds, where patches are cut, how they are changed, and the loader."""
