@@ -5,9 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from autoseg.errors import FileError
-from autoseg.evaluation import Summary
-from autoseg.files import from_json, read_json
 from autoseg.postprocessing import HeldOutCase, choose_rules, write_rules
 from trainers.job import Job, TrainingResult
 
@@ -16,23 +13,12 @@ LOGGER = logging.getLogger(__name__)
 
 def finish(job: Job, fold_dice: dict[str, float | None]) -> TrainingResult:
     """Choose postprocessing on the held-out cases of every finished fold, and put the result together."""
-    cases = [case for name in finished_folds(job.folder) for case in _held_out(job, job.folder / f"fold_{name}")]
+    cases = [
+        case for summary in sorted(job.folder.glob("fold_*/summary.json")) for case in _held_out(job, summary.parent)
+    ]
     if cases:
         write_rules(job.folder / "postprocessing.json", choose_rules(cases, job.dataset.labels))
     return TrainingResult(job.folder, fold_dice)
-
-
-def finished_folds(model_folder: Path) -> list[str]:
-    """Names of the folds with a summary, sorted."""
-    return sorted(path.parent.name.removeprefix("fold_") for path in model_folder.glob("fold_*/summary.json"))
-
-
-def read_summary(fold_folder: Path) -> Summary:
-    """The summary of a finished fold."""
-    path = fold_folder / "summary.json"
-    if not path.exists():
-        raise FileError(path, "does not exist: the fold is not finished.", "Train it with autoseg_train.")
-    return from_json(Summary, read_json(path), path)
 
 
 def _held_out(job: Job, fold_folder: Path) -> list[HeldOutCase]:

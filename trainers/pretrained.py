@@ -28,7 +28,7 @@ def load_pretrained(network: nn.Module, source: Path, labels: Labels) -> None:
     own, taken = network.state_dict(), 0
     left = []
     for name, tensor in earlier.state_dict().items():
-        if name.startswith("heads."):
+        if name.startswith("decoder.heads."):
             _copy_channels(own, name, tensor, channels)
         elif name in own and own[name].shape == tensor.shape:
             own[name] = tensor
@@ -41,7 +41,7 @@ def load_pretrained(network: nn.Module, source: Path, labels: Labels) -> None:
         )
     network.load_state_dict(own)
     LOGGER.info("pretrained %s: %d tensors taken, classes %s", path, taken, ", ".join(sorted(_shared(path, labels))))
-    missing = sorted(name for name in own if name not in earlier.state_dict() and not name.startswith("heads."))
+    missing = sorted(name for name in own if name not in earlier.state_dict() and not name.startswith("decoder.heads."))
     for name in left + missing:
         LOGGER.info("pretrained: %s does not fit and starts at random", name)
 
