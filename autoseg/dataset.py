@@ -27,7 +27,7 @@ __all__ = [
     "visible_files",
 ]
 
-FILE_ENDINGS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
+
 
 
 @dataclass(frozen=True)
@@ -164,24 +164,30 @@ def _anywhere(name: str, folder: Path) -> Path:
     return path if path.is_absolute() else folder / path
 
 
-def _case_facts(values: dict[str, Any], labels: Labels, path: Path) -> Callable[[Case], Case]:
-    """autoseg's two additions to the format: `not_contoured` {case: [class]} and `patients` {case: patient}.
-
-    Returns a function that adds to a case what they say about it.
-    """
-    not_contoured, patients = _object(values, "not_contoured", path), _object(values, "patients", path)
-    for case, names in not_contoured.items():
+def read_not_contoured(values: dict[str, Any], labels: Labels, path: Path) -> dict[str, tuple[str, ...]]:
+    """The classes that nobody looked for, by case, from `not_contoured` {case: [class]}; empty where it is missing."""
+    entries = _object(values, "not_contoured", path)
+    for case, names in entries.items():
         if not isinstance(names, list):
             raise FormatError(path, f"not_contoured.{case} must be a list of classes, not {names!r}.")
         unknown = [name for name in names if name not in labels.classes]
         if unknown:
             raise FormatError(path, f"not_contoured.{case} names {unknown[0]!r}, which is not among the labels.")
+    return {case: tuple(names) for case, names in entries.items()}
+
+
+def _case_facts(values: dict[str, Any], labels: Labels, path: Path) -> Callable[[Case], Case]:
+    """autoseg's two additions to the format: `not_contoured` {case: [class]} and `patients` {case: patient}.
+
+    Returns a function that adds to a case what they say about it.
+    """
+    not_contoured, patients = read_not_contoured(values, labels, path), _object(values, "patients", path)
 
     def add(case: Case) -> Case:
         patient = patients.get(case.id)
         return replace(
             case,
-            not_contoured=tuple(not_contoured.get(case.id, ())),
+            not_contoured=not_contoured.get(case.id, ()),
             patient=None if patient is None else str(patient),
         )
 

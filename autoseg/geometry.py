@@ -151,7 +151,7 @@ class Box:
         """The smallest box that holds every true voxel of a mask of any dimension; None where there is none."""
         start, stop = [], []
         for axis in range(mask.ndim):
-            line = mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis))
+            line = np.asarray(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
             if not line.any():
                 return None
             start.append(int(line.argmax()))
