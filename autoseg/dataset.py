@@ -13,6 +13,7 @@ from typing import Any
 
 from autoseg.errors import FormatError
 from autoseg.files import read_json
+from autoseg.io import FILE_ENDINGS
 from autoseg.labels import Labels, read_labels_entry
 
 __all__ = [
@@ -26,8 +27,6 @@ __all__ = [
     "split_channel",
     "visible_files",
 ]
-
-
 
 
 @dataclass(frozen=True)
