@@ -1,0 +1,144 @@
+"""autoseg_predict: segment volumes with a trained model."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.cli import app
+
+if TYPE_CHECKING:
+    from autoseg.dataset import Case
+    from autoseg.inference.model_files import ModelFiles
+    from autoseg.inference.output import OutputFolder
+
+EPILOG = """examples:
+  autoseg_predict -d 4 -c 3d_fullres -i IMAGES -o OUT
+  autoseg_predict -d 4 -c best -i scan.nii.gz -o OUT --flips none
+  autoseg_predict -d 10 -c 3d_fullres 3d_cascade -i IMAGES -o OUT      the mean of two configurations
+  autoseg_predict --model FOLDER -i IMAGES -o OUT --continue           goes on after an interruption
+
+Images are named CASE_0000.nii.gz, CASE_0001.nii.gz, ... with one file per channel; for a model of one channel any
+name will do. Several files, or a .txt or .json list of files, may stand in place of a folder."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of autoseg_predict."""
+    parser = app.parser("Segment volumes with a trained model.", EPILOG)
+    parser.add_argument("-d", "--dataset", help="id or name of the dataset: 4, 004 or Dataset004_Hippocampus")
+    parser.add_argument(
+        "-c", "--configuration", nargs="+", metavar="NAME", help="configurations to average, or 'best' by validation"
+    )
+    parser.add_argument("--model", nargs="+", type=Path, metavar="FOLDER", help="model folders, in place of -d and -c")
+    parser.add_argument("-i", "--images", nargs="+", type=Path, required=True, help="a folder, files, or a list")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the predicted labels")
+    parser.add_argument("--continue", dest="resume", action="store_true", help="leave finished cases as they are")
+    parser.add_argument("--folds", nargs="+", metavar="N", help="folds to average, or 'all' (default: every one)")
+    parser.add_argument("--trainer", help="which trainer's model, where there are several")
+    parser.add_argument("--plans-name", default="plans", help="which plans (default: plans)")
+    parser.add_argument("--overlap", type=float, default=0.5, help="of neighbouring windows (default: 0.5)")
+    parser.add_argument(
+        "--flips",
+        type=_flips,
+        default="all",
+        metavar="all|none|N",
+        help="average over flipped copies: all, none, or N of them besides the plain one (default: all)",
+    )
+    parser.add_argument("--no-postprocessing", action="store_true", help="leave the model's cleaning rules out")
+    parser.add_argument("--save-probabilities", action="store_true", help="also write OUT/probabilities/CASE")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
+    parser.add_argument(
+        "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="of the arithmetic"
+    )
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    parser.add_argument("--workers", type=int, default=1, help="volumes read before their turn (default: 1)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code is 0, or 2 for an error of the user's."""
+    return app.run(predict, make_parser(), argv)
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Find the models and the cases, check them, and predict what is not finished."""
+    from autoseg.files import remove_partial_files
+    from autoseg.inference.inputs import check_inputs, find_inputs
+    from autoseg.inference.model_files import read_model_files
+    from autoseg.inference.output import OutputFolder
+
+    _check(arguments)
+    models = [read_model_files(folder, folds=arguments.folds) for folder in _model_folders(arguments)]
+    cases = find_inputs(arguments.images, models[0].channel_names, models[0].file_ending)
+    output = OutputFolder(arguments.output, models[0].file_ending, arguments.save_probabilities)
+    check_inputs(cases, models[0].channel_names, [output.labels_file(case.id) for case in cases])
+    for files in models:
+        print(f"model: {files.folder} ({files.configuration}, folds {', '.join(files.folds)})")
+    if output.folder.is_dir():
+        remove_partial_files(output.folder)
+    return _run(models, cases, output, arguments)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from autoseg.errors import OptionError
+
+    if arguments.model and (arguments.dataset or arguments.configuration):
+        raise OptionError("--model stands in place of -d and -c.", "Give one or the other.")
+    if not arguments.model and not (arguments.dataset and arguments.configuration):
+        raise OptionError("Which model is to be used?", "Give -d DATASET -c CONFIGURATION, or --model FOLDER.")
+    if arguments.workers < 0:
+        raise OptionError(f"--workers must be at least 0, not {arguments.workers}.")
+
+
+def _model_folders(arguments: argparse.Namespace) -> list[Path]:
+    from autoseg.inference.selection import BEST, find_model, ranked_models
+    from autoseg.workspace import Workspace
+
+    if arguments.model:
+        return list(arguments.model)
+    workspace = Workspace.open(arguments.root)
+    results = workspace.results(workspace.dataset_name(arguments.dataset))
+    names, trainer = arguments.plans_name, arguments.trainer
+    if BEST in arguments.configuration:
+        for folder, dice in ranked_models(results, plans=names, trainer=trainer).items():
+            print(f"cross-validated Dice {dice:.4f}: {folder.name}")
+    return [find_model(results, wanted, plans=names, trainer=trainer) for wanted in arguments.configuration]
+
+
+def _run(models: list[ModelFiles], cases: tuple[Case, ...], output: OutputFolder, arguments: argparse.Namespace) -> int:
+    from autoseg.cli.prediction_progress import PredictionProgress
+    from autoseg.inference.ensemble import Ensemble, common_rules
+    from autoseg.inference.manifest import continued, describe, write_manifest
+    from autoseg.inference.model import load_networks
+    from autoseg.inference.predictor import PredictionOptions
+    from autoseg.inference.queue import predict_cases
+    from autoseg.runtime import use_threads
+
+    use_threads(arguments.threads)
+    options = PredictionOptions(arguments.overlap, arguments.flips, arguments.precision, arguments.device)
+    cleans = not arguments.no_postprocessing
+    manifest = describe(models, options, common_rules([files.rules for files in models]) if cleans else ())
+    if arguments.resume:
+        manifest = continued(output.folder, manifest)
+    left = [case for case in cases if case.id not in manifest.seconds or not output.is_complete(case.id)]
+    if len(left) < len(cases):
+        print(f"{len(cases) - len(left)} of {len(cases)} cases are finished already")
+    if left:
+        write_manifest(output.folder, manifest)
+        ensemble = Ensemble([load_networks(files, options, postprocessing=cleans) for files in models])
+        progress = PredictionProgress(output.folder, manifest, len(left))
+        with progress:
+            predict_cases(left, ensemble, output, listener=progress.listener, ahead=arguments.workers)
+        progress.raise_failures()
+    print(f"predicted: {output.folder}")
+    return 0
+
+
+def _flips(text: str) -> str | int:
+    if text in ("all", "none"):
+        return text
+    if text.isdecimal():
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither all, none nor a number of flips")

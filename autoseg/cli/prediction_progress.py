@@ -1,0 +1,84 @@
+"""How a prediction goes, told to the user and kept in the manifest."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from autoseg.errors import AutosegError, FileError
+from autoseg.inference.manifest import Manifest, write_manifest
+from autoseg.inference.queue import Listener
+from autoseg.training.reporting import duration
+
+
+class PredictionProgress:
+    """A bar on a terminal, else a line per case, on stderr; both with the time left.
+
+    folder: gets the manifest after each case. count: of the cases that are to be predicted.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest, count: int) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.count = count
+        self.failures: dict[str, AutosegError] = {}
+        self._finished = 0
+        self._started = time.perf_counter()
+        self._bar: Any = None
+
+    @property
+    def listener(self) -> Listener:
+        """For predict_cases."""
+        return Listener(self._predicting, self._written, self._failed)
+
+    def __enter__(self) -> PredictionProgress:
+        """Open the bar."""
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=self.count, bar_format="{desc} {percentage:3.0f}%|{bar}| {postfix}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def raise_failures(self) -> None:
+        """Raise one error that names every case that was left out, if any was."""
+        if self.failures:
+            told = "\n".join(f"{case_id}: {error}" for case_id, error in self.failures.items())
+            raise FileError(self.folder, f"{len(self.failures)} of {self.count} cases were not predicted:\n{told}")
+
+    def _predicting(self, case_id: str, fraction: float) -> None:
+        if self._bar is not None:
+            self._bar.n = min(self._finished + fraction, self.count)
+            self._bar.set_description_str(f"{case_id} ({min(self._finished + 1, self.count)} of {self.count})")
+            self._bar.set_postfix_str(f"{self._left(self._bar.n)} left")
+
+    def _written(self, case_id: str, seconds: float) -> None:
+        self._finished += 1
+        self.manifest = self.manifest.with_case(case_id, seconds)
+        write_manifest(self.folder, self.manifest)
+        self._tell(f"{case_id}: {seconds:.1f} s")
+
+    def _failed(self, case_id: str, error: AutosegError) -> None:
+        self._finished += 1
+        self.failures[case_id] = error
+        self._tell(f"{case_id}: left out: {error}")
+
+    def _tell(self, text: str) -> None:
+        if self._bar is None:
+            left = self._left(self._finished)
+            print(f"{text}, {self._finished} of {self.count} done, {left} left", file=sys.stderr, flush=True)
+        elif self.failures:
+            self._bar.write(text, file=sys.stderr)
+
+    def _left(self, done: float) -> str:
+        passed = time.perf_counter() - self._started
+        return duration(passed * (self.count - done) / done) if done > 0 else "?"

@@ -1,0 +1,86 @@
+"""What a folder of predictions was made with: autoseg_prediction.json, so that a command can go on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from autoseg.errors import FileError, FormatError, OptionError
+from autoseg.files import checksum, from_json, read_json, to_json, write_json
+from autoseg.inference.model_files import ModelFiles
+from autoseg.inference.predictor import PredictionOptions
+from autoseg.postprocessing import Rule
+
+MANIFEST = "autoseg_prediction.json"
+MANIFEST_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """A model that took part. weights: checksums of the networks of each stage, one per fold."""
+
+    name: str
+    configuration: str
+    folds: tuple[str, ...]
+    weights: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What the labels in a folder depend on, and what is done. seconds: of prediction, per finished case."""
+
+    models: tuple[ModelRecord, ...]
+    overlap: float
+    flips: str
+    precision: str
+    postprocessing: tuple[Rule, ...]
+    seconds: dict[str, float]
+    schema: int = MANIFEST_SCHEMA
+
+    def with_case(self, case_id: str, seconds: float) -> Manifest:
+        """The manifest after one more case."""
+        return replace(self, seconds={**self.seconds, case_id: round(seconds, 3)})
+
+
+def describe(models: Sequence[ModelFiles], options: PredictionOptions, rules: Sequence[Rule]) -> Manifest:
+    """The manifest of predictions that are about to be made. rules: those that will be applied."""
+    records = tuple(
+        ModelRecord(
+            files.folder.name,
+            files.configuration,
+            files.folds,
+            tuple(tuple(checksum(path) for path in paths) for paths in files.weights),
+        )
+        for files in models
+    )
+    return Manifest(records, options.overlap, str(options.flips), options.precision, tuple(rules), {})
+
+
+def continued(folder: Path, manifest: Manifest) -> Manifest:
+    """The manifest with the cases that an earlier run of the same settings finished in this folder.
+
+    Raises OptionError where the folder holds predictions made in another way.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        return manifest
+    values = read_json(path)
+    if not isinstance(values, dict) or values.get("schema") != MANIFEST_SCHEMA:
+        raise FormatError(path, f"schema must be {MANIFEST_SCHEMA}.", "Predict into another folder.")
+    earlier = from_json(Manifest, values, path)
+    before, now = to_json(replace(earlier, seconds={})), to_json(replace(manifest, seconds={}))
+    differing = [key for key in now if before[key] != now[key]]
+    if differing:
+        raise OptionError(
+            f"{folder} holds predictions made with other {', '.join(differing)}.",
+            "Leave --continue out to make them again, or give another folder.",
+        )
+    return replace(manifest, seconds=earlier.seconds)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest beside the predictions."""
+    if folder.exists() and not folder.is_dir():
+        raise FileError(folder, "is a file.", "Give a folder for the predictions.")
+    write_json(folder / MANIFEST, manifest)

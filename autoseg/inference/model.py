@@ -1,0 +1,118 @@
+"""A model folder, ready to predict: the networks of every stage and fold, and postprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autoseg.dataset import Labels
+from autoseg.errors import AutosegError, FileError, GeometryError, OptionError
+from autoseg.geometry import Geometry
+from autoseg.inference.chain import Chain, Progress, StageOutput
+from autoseg.inference.model_files import ModelFiles, read_model_files
+from autoseg.inference.predictor import PredictionOptions, StagePredictor
+from autoseg.io import Volume
+from autoseg.plans import Ints
+from autoseg.postprocessing import Rule, apply_rules
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Model:
+    """Predicts volumes. Made by load_model; networks stay in memory between calls."""
+
+    def __init__(self, files: ModelFiles, chain: Chain, rules: Sequence[Rule] = ()) -> None:
+        self.files = files
+        self.chain = chain
+        self.rules = tuple(rules)
+
+    @property
+    def labels(self) -> Labels:
+        """What the predicted values mean."""
+        return self.files.labels
+
+    def predict(self, array: np.ndarray, affine: np.ndarray) -> np.ndarray:
+        """Predict an array as nibabel gives it.
+
+        array: (X, Y, Z), or (C, X, Y, Z) with channels first, in the image's own unit. affine: (4, 4), voxel indices to
+        RAS mm. Returns (X, Y, Z) int16 label values on the same grid.
+        """
+        if array.ndim not in (3, 4):
+            raise GeometryError(f"An array needs 3 axes, or 4 with channels first, not the shape {array.shape}.")
+        channels = array[None] if array.ndim == 3 else array
+        image = np.ascontiguousarray(np.transpose(channels, (0, 3, 2, 1)), dtype=np.float32)
+        shape = image.shape[1:]
+        volume = Volume(image, Geometry.from_affine((shape[0], shape[1], shape[2]), affine))
+        return np.ascontiguousarray(self.predict_volume(volume).array.transpose(2, 1, 0))
+
+    def predict_volume(self, volume: Volume, *, case_id: str = "case", progress: Progress | None = None) -> Volume:
+        """Predict a volume (C, Z, Y, X). Returns (Z, Y, X) int16 label values on its grid, postprocessed."""
+        return self.labels_of(self.output(volume, case_id=case_id, progress=progress), volume)
+
+    def output(self, volume: Volume, *, case_id: str = "case", progress: Progress | None = None) -> StageOutput:
+        """What the last stage says about a volume (C, Z, Y, X)."""
+        self._check_channels(volume)
+        return self.chain.output(volume, case_id=case_id, progress=progress)
+
+    def labels_of(self, output: StageOutput, volume: Volume) -> Volume:
+        """(Z, Y, X) int16 label values of an output on the volume's grid, postprocessed."""
+        labels = self.chain.restored(output)
+        cleaned = apply_rules(labels, self.rules, self.labels, volume.geometry.voxel_volume_mm3)
+        return Volume(cleaned, volume.geometry)
+
+    def _check_channels(self, volume: Volume) -> None:
+        names, found = self.files.channel_names, volume.array.shape[0]
+        if found != len(names):
+            raise OptionError(
+                f"The model takes {len(names)} channel(s) ({', '.join(names)}), but the volume has {found}.",
+                "Channels come first: move them with np.moveaxis(array, -1, 0) where nibabel put them last.",
+            )
+
+
+def load_model(
+    folder: Path | str,
+    *,
+    folds: Sequence[str | int] | None = None,
+    device: str = "auto",
+    flips: str | int | Ints = "all",
+    overlap: float = 0.5,
+    precision: str = "auto",
+    postprocessing: bool = True,
+) -> Model:
+    """Load a results folder for prediction in process.
+
+    folder: the model folder, wherever it was copied. folds: numbers, or "all" for the network trained on all cases;
+    None takes every finished one and averages them. Of the rest see PredictionOptions. Raises FileError where the
+    folder lacks a part, saying which.
+    """
+    options = PredictionOptions(overlap=overlap, flips=flips, precision=precision, device=device)
+    files = read_model_files(folder, folds=folds)
+    return load_networks(files, options, postprocessing=postprocessing)
+
+
+def load_networks(files: ModelFiles, options: PredictionOptions, *, postprocessing: bool = True) -> Model:
+    """Load the networks that a model folder holds."""
+    from autoseg.runtime import choose_device
+
+    device = choose_device(options.device)
+    predictors = [
+        StagePredictor([_load(path, device) for path in paths], files.plans, stage, files.labels, options)
+        for stage, paths in zip(files.stages, files.weights, strict=True)
+    ]
+    rules = files.rules if postprocessing else ()
+    return Model(files, Chain(predictors, files.plans, files.labels), rules)
+
+
+def _load(path: Path, device: str) -> nn.Module:
+    from autoseg.networks.storage import load_network
+
+    try:
+        return load_network(path, device)
+    except AutosegError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:
+        raise FileError(path, f"cannot be loaded ({error}).", "Copy it again, or train the fold again.") from error

@@ -1,0 +1,151 @@
+"""One stage on one prepared image: folds and flips averaged in every window."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoseg.dataset import Labels
+from autoseg.errors import OptionError
+from autoseg.inference.sliding_window import Progress, Windows, slide
+from autoseg.plans import Ints, Plans, StagePlan
+from autoseg.runtime import autocast, choose_device, choose_precision
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How to predict; the results differ a little with overlap, flips and precision.
+
+    overlap: of neighbouring windows, as a fraction of the patch. flips: "all" averages over every combination of the
+    plan's mirror axes, "none" over none; a number takes that many flipped copies besides the plain one, in the plane
+    first; a tuple gives the plan's axes. precision: auto, fp32, bf16 or fp16. device: auto, cpu, cuda, cuda:1.
+    batch_size: windows per call of the network; None for one, and for slices the batch of training.
+    """
+
+    overlap: float = 0.5
+    flips: str | int | Ints = "all"
+    precision: str = "auto"
+    device: str = "auto"
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.flips, str) and self.flips not in ("all", "none"):
+            raise OptionError(f"Flips must be all, none, a number or axes, not {self.flips!r}.")
+        if isinstance(self.flips, int) and self.flips < 0:
+            raise OptionError(f"The number of flips must be at least 0, not {self.flips}.")
+
+
+class StagePredictor:
+    """The networks of one stage, ready to predict prepared images.
+
+    networks: one per fold, of one spec; they are moved to the device and set to evaluation.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        plans: Plans,
+        stage: StagePlan,
+        labels: Labels,
+        options: PredictionOptions | None = None,
+    ) -> None:
+        options = options or PredictionOptions()
+        self.stage = stage
+        self.device = choose_device(options.device)
+        batch_size = options.batch_size or (stage.batch_size if stage.is_2d else 1)
+        self.windows = Windows(stage.patch_size, options.overlap, batch_size)
+        self.precision = choose_precision(
+            networks[0].spec, stage.patch_size, batch_size, device=self.device, wanted=options.precision
+        )
+        self._format: Any = torch.channels_last if stage.is_2d else torch.channels_last_3d
+        self.networks = [n.to(self.device).to(memory_format=self._format).eval() for n in networks]
+        self.flips = flip_axes(plans.mirror_axes, options.flips, is_2d=stage.is_2d)
+        self._class_values = list(labels.classes.values()) if stage.previous_stage is not None else []
+        self._left_right_axis = plans.left_right_axis if plans.left_right_pairs else None
+        self._partners = _partners(labels, plans.left_right_pairs)
+        self._first_class = 0 if labels.has_regions else 1
+
+    def logits(
+        self, image: np.ndarray, previous_labels: np.ndarray | None = None, *, progress: Progress | None = None
+    ) -> np.ndarray:
+        """Predict a prepared image.
+
+        image: (C, z, y, x) float32 in plan order. previous_labels: (z, y, x) label values of the earlier stage on the
+        same grid, exactly where the stage has one. Returns (K, z, y, x) float32, averaged over folds and flips.
+        """
+        if (previous_labels is None) != (self.stage.previous_stage is None):
+            wants = f"the labels of stage {self.stage.previous_stage!r}" if previous_labels is None else "no labels"
+            raise OptionError(f"The stage {self.stage.name!r} takes {wants}.")
+        if previous_labels is not None:
+            image = np.concatenate([image, previous_labels[None].astype(np.float32)])
+        with torch.inference_mode(), autocast(self.precision, self.device):
+            return slide(image, self._window, self.windows, device=self.device, progress=progress)
+
+    def _window(self, batch: Tensor) -> Tensor:
+        """(B, C, *patch), in a cascade with the previous labels as last channel, to (B, K, *patch) float32."""
+        total: Tensor | None = None
+        for axes in self.flips:
+            dims = [axis + batch.ndim - 3 for axis in axes]
+            swap = self._left_right_axis in axes
+            flipped = self._with_class_channels(batch, swap).flip(dims).contiguous(memory_format=self._format)
+            logits = reduce(torch.add, (network(flipped).float() for network in self.networks)).flip(dims)
+            if swap:
+                logits = logits[:, _order(self._partners, self._first_class)]
+            total = logits if total is None else total.add_(logits)
+        assert total is not None
+        return total.div_(len(self.flips) * len(self.networks))
+
+    def _with_class_channels(self, batch: Tensor, swap: bool) -> Tensor:
+        """Replace the channel of previous labels by one channel per class, left and right exchanged on request."""
+        if not self._class_values:
+            return batch
+        order = self._partners if swap else range(len(self._class_values))
+        previous = batch[:, -1:]
+        masks = [_is_any(previous, self._class_values[k]) for k in order]
+        return torch.cat([batch[:, :-1], *(mask.to(batch.dtype) for mask in masks)], dim=1)
+
+
+def flip_axes(mirror_axes: Ints, flips: str | int | Ints, *, is_2d: bool) -> tuple[Ints, ...]:
+    """The flips to average over, as tuples of plan axes, the plain one () first.
+
+    A number n takes the first n of the flips counted in binary, last axis first, so that 1, 3 and 7 are the complete
+    sets of one, two and three axes. A 2D network does not see axis 0: flips along it are left out. Raises OptionError
+    for an axis that the plan forbids.
+    """
+    if isinstance(flips, tuple):
+        forbidden = sorted(set(flips) - set(mirror_axes))
+        if forbidden:
+            raise OptionError(
+                f"The plan was trained without flips along axis {forbidden[0]}.", f"Its axes: {mirror_axes}."
+            )
+    chosen = flips if isinstance(flips, tuple) else () if flips == "none" else mirror_axes
+    axes = sorted((axis for axis in set(chosen) if not (is_2d and axis == 0)), reverse=True)
+    found = [tuple(a for i, a in enumerate(axes) if number >> i & 1) for number in range(2 ** len(axes))]
+    return tuple(found[: flips + 1] if isinstance(flips, int) else found)
+
+
+def _partners(labels: Labels, pairs: tuple[tuple[str, str], ...]) -> list[int]:
+    """For each class the index of the class on the other side; its own where it has none."""
+    partner = {name: other for left, right in pairs for name, other in ((left, right), (right, left))}
+    return [labels.names.index(partner.get(name, name)) for name in labels.names]
+
+
+def _order(partners: list[int], first: int) -> list[int]:
+    return list(itertools.chain(range(first), (first + k for k in partners)))
+
+
+def _is_any(values: Tensor, wanted: Ints) -> Tensor:
+    mask = values == wanted[0]
+    for value in wanted[1:]:
+        mask = mask | (values == value)
+    return mask
