@@ -1,0 +1,1 @@
+"""Raw volumes to prepared cases, and network outputs back to the volumes' own grids."""

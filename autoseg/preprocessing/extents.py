@@ -1,0 +1,64 @@
+"""Where each class lies, slice by slice: what lets a class be resampled within its box alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from autoseg.geometry import Box
+
+FAR = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True, eq=False)
+class Extents:
+    """Boxes of classes in every slice along axis 0.
+
+    starts, stops: (classes, Z, 2) int32, half-open ranges (y, x); FAR and 0 where the class is not.
+    """
+
+    starts: np.ndarray
+    stops: np.ndarray
+
+    @classmethod
+    def of_values(cls, values: np.ndarray, count: int) -> Extents:
+        """Of the values 1..count in an array of whole numbers (Z, Y, X); class i is the value i + 1."""
+        from scipy.ndimage import find_objects
+
+        starts = np.full((count, len(values), 2), FAR, dtype=np.int32)
+        stops = np.zeros((count, len(values), 2), dtype=np.int32)
+        for z, plane in enumerate(values):
+            for i, found in enumerate(find_objects(plane.astype(np.int32, copy=False), count)):
+                if found is not None:
+                    starts[i, z] = [axis.start for axis in found]
+                    stops[i, z] = [axis.stop for axis in found]
+        return cls(starts, stops)
+
+    @classmethod
+    def of_mask(cls, mask: np.ndarray) -> Extents:
+        """Of one class given by its mask (Z, Y, X)."""
+        lines = (mask.any(axis=2), mask.any(axis=1))
+        found = lines[0].any(axis=1)
+        starts = [np.where(found, line.argmax(axis=1), FAR) for line in lines]
+        stops = [np.where(found, line.shape[1] - line[:, ::-1].argmax(axis=1), 0) for line in lines]
+        return cls(np.stack(starts, -1)[None].astype(np.int32), np.stack(stops, -1)[None].astype(np.int32))
+
+    @classmethod
+    def stacked(cls, parts: list[Extents]) -> Extents:
+        """The classes of several, one after the other."""
+        return cls(np.concatenate([p.starts for p in parts]), np.concatenate([p.stops for p in parts]))
+
+    def joined(self, other: Extents) -> Extents:
+        """The boxes around both, class by class."""
+        return Extents(np.minimum(self.starts, other.starts), np.maximum(self.stops, other.stops))
+
+    def box(self, index: int, slices: slice) -> Box | None:
+        """The box of a class within a range of slices, None where it has no voxel there."""
+        found = np.flatnonzero(self.stops[index, slices, 0])
+        if not len(found):
+            return None
+        start = self.starts[index, slices].min(axis=0)
+        stop = self.stops[index, slices].max(axis=0)
+        z = slices.start + int(found[0]), slices.start + int(found[-1]) + 1
+        return Box((z[0], int(start[0]), int(start[1])), (z[1], int(stop[0]), int(stop[1])))
