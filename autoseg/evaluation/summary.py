@@ -49,10 +49,9 @@ class Summary:
     schema: int = SUMMARY_SCHEMA
 
     @property
-    def mean_dice(self) -> float:
-        """The mean over classes of the mean Dice over cases; NaN where no class has a Dice."""
-        mean = self.overall["dice"].mean if "dice" in self.overall else None
-        return float("nan") if mean is None else mean
+    def mean_dice(self) -> float | None:
+        """The mean over classes of the mean Dice over cases; None where no class has a Dice."""
+        return self.overall["dice"].mean
 
 
 def summarize(
