@@ -81,5 +81,5 @@ class CascadeTrainer:
         for case_id in validation.task.cases.validation:
             if not labels.has(case_id) or self.job.options.restart:
                 predicted = read_labels(validation.prediction_file(case_id))
-                on_grid = previous_labels_on_grid(predicted, store.record(case_id), self.job.dataset.labels)
+                on_grid = previous_labels_on_grid(predicted, store.record(case_id))
                 labels.write(case_id, on_grid)

@@ -93,7 +93,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _model_folders(arguments: argparse.Namespace) -> list[Path]:
-    from autoseg.inference.selection import BEST, find_model, ranked_models
+    from autoseg.cli.model_selection import BEST, find_model, ranked_models
     from autoseg.workspace import Workspace
 
     if arguments.model:

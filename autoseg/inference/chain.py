@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from autoseg.dataset import Labels
 from autoseg.inference.predictor import StagePredictor
 from autoseg.io import Volume
 from autoseg.plans import Plans
-from autoseg.preprocessing.case import CaseRecord, prepare, restore_labels, restore_probabilities
+from autoseg.preprocessing.case import CaseRecord, prepare
+from autoseg.preprocessing.resampling import resample_labels
+from autoseg.preprocessing.restore import restore_labels, restore_probabilities
 
 Progress = Callable[[float], None]
 
@@ -40,7 +43,7 @@ class Chain:
             case = prepare(volume, None, self.plans, stage, case_id=case_id)
             previous = None
             if stage.previous_stage is not None:
-                previous = previous_labels_on_grid(found[stage.previous_stage], case.record, self.definition)
+                previous = previous_labels_on_grid(found[stage.previous_stage], case.record)
             report = None if progress is None else _part(progress, number, len(self.predictors))
             output = StageOutput(predictor.logits(case.image, previous, progress=report), case.record)
             if number + 1 < len(self.predictors):
@@ -53,20 +56,22 @@ class Chain:
 
     def restored(self, output: StageOutput) -> np.ndarray:
         """(Z, Y, X) int16 label values of an output."""
-        return restore_labels(output.logits, output.record, self.definition)
+        return restore_labels(output.logits, output.record, self.definition, workers=torch.get_num_threads())
 
     def probabilities(self, output: StageOutput) -> np.ndarray:
         """(K, Z, Y, X) float32 on the volume's own grid: softmax over exclusive labels, a sigmoid per region."""
         return restore_probabilities(output.logits, output.record, self.definition)
 
 
-def previous_labels_on_grid(predicted: Volume, record: CaseRecord, labels: Labels) -> np.ndarray:
+def previous_labels_on_grid(predicted: Volume, record: CaseRecord) -> np.ndarray:
     """The labels of the stage before on the grid of a prepared case, resampled as ground truth is.
 
     predicted: (Z, Y, X) label values on the volume's own grid, from restore_labels. record: of the case as prepared for
     the stage that takes them. Returns (z, y, x) int16 in plan order. Training and prediction both come through here.
     """
-    return prepare_labels(predicted, record, labels)
+    cropped = predicted.array.transpose(record.transpose)[record.crop.slices]
+    cropped = np.ascontiguousarray(cropped, dtype=np.int16)
+    return resample_labels(cropped, record.prepared_shape, record.separate_axis)
 
 
 def _part(progress: Progress, number: int, count: int) -> Callable[[int, int], None]:

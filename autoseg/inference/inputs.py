@@ -74,6 +74,7 @@ def read_case(case: Case, channel_count: int) -> Volume:
 
 def _findings(case: Case, channel_names: Sequence[str]) -> list[FileError]:
     from autoseg.io import read_geometry
+    from autoseg.io.storage import corner_tolerance_mm
 
     count, found = len(channel_names), []
     in_one_file = len(case.images) == 1 and _number(case.images[0]) is None
@@ -89,7 +90,7 @@ def _findings(case: Case, channel_names: Sequence[str]) -> list[FileError]:
         except AutosegError as error:
             found.append(FileError(path, str(error)))
     for path, geometry in geometries[1:]:
-        if not geometry.matches(geometries[0][1]):
+        if not geometry.matches(geometries[0][1], corner_tolerance_mm(geometry.spacing_mm)):
             found.append(FileError(path, f"lies on another grid than {geometries[0][0].name}."))
     return found
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from autoseg.errors import FileError, OptionError
-from autoseg.files import read_json
-from autoseg.inference.model_files import finished_folds
 
 BEST = "best"
 
@@ -48,11 +46,15 @@ def ranked_models(results: Path, *, plans: str = "plans", trainer: str | None = 
 
 def cross_validated_dice(folder: Path) -> float | None:
     """The mean over folds of the mean Dice in their summary.json; None where no fold has one."""
-    values = [read_json(path).get("mean_dice") for path in sorted(folder.glob("fold_*/summary.json"))]
-    known = [float(value) for value in values if value is not None]
+    from autoseg.evaluation import read_summary
+
+    scores = [read_summary(path).mean_dice for path in sorted(folder.glob("fold_*/summary.json"))]
+    known = [score for score in scores if score is not None]
     return sum(known) / len(known) if known else None
 
 
 def _finished(results: Path, pattern: str) -> list[Path]:
+    from autoseg.inference.model_files import finished_folds
+
     folders = results.glob(pattern) if results.is_dir() else ()
     return sorted(folder for folder in folders if finished_folds(folder))
