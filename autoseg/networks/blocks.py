@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,12 +13,9 @@ from autoseg.plans import Ints
 
 NEGATIVE_SLOPE = 0.01
 
-CONVOLUTIONS: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
-    2: nn.ConvTranspose2d,
-    3: nn.ConvTranspose3d,
-}
-POOLINGS: dict[int, type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+CONVOLUTIONS: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+POOLINGS: dict[int, Any] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
 
 
 def convolution(
@@ -83,12 +82,13 @@ def chain(in_width: int, widths: Ints, *, kernel: Ints, stride: Ints | None = No
 
 def initialise(network: nn.Module) -> None:
     """Draw weights after He et al., 2015 (arXiv:1502.01852) from torch's global random state; biases are zero."""
-    for module in network.modules():
-        if isinstance(module, (*CONVOLUTIONS.values(), *TRANSPOSED.values())):
+    modules: list[Any] = list(network.modules())
+    for module in modules:
+        if type(module) in (*CONVOLUTIONS.values(), *TRANSPOSED.values()):
             nn.init.kaiming_normal_(module.weight, NEGATIVE_SLOPE)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    for module in network.modules():
+    for module in modules:
         if isinstance(module, ResidualBlock):
             with torch.no_grad():
                 module.second.norm.weight.zero_()

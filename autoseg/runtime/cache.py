@@ -1,0 +1,58 @@
+"""Measurements of this machine, remembered on disk so that they are made once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from autoseg.errors import AutosegError
+from autoseg.files import checksum_of, read_json, write_json
+
+CACHE_SCHEMA = 1
+LOG = logging.getLogger(__name__)
+
+
+def cache_folder() -> Path:
+    """Where measurements are kept: the environment's AUTOSEG_CACHE, else ~/.cache/autoseg."""
+    return Path(os.environ.get("AUTOSEG_CACHE") or Path.home() / ".cache" / "autoseg").expanduser()
+
+
+def machine() -> dict[str, Any]:
+    """What a measurement depends on: the processor, the version of torch and the number of threads."""
+    import torch
+
+    return {"processor": processor_name(), "torch": torch.__version__, "threads": torch.get_num_threads()}
+
+
+def processor_name() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def remembered(name: str, key: Any, measure: Callable[[], Any]) -> Any:
+    """What was measured under this name and key, plain JSON values; measured now where nothing usable is kept.
+
+    A cache that cannot be written costs the next measurement and nothing else.
+    """
+    path = cache_folder() / f"{name}-{checksum_of(key)[:16]}.json"
+    try:
+        kept = read_json(path)
+        if isinstance(kept, dict) and kept.get("schema") == CACHE_SCHEMA and kept.get("key") == key:
+            return kept["value"]
+    except AutosegError as error:
+        LOG.debug("Nothing remembered: %s", error)
+    value = measure()
+    try:
+        write_json(path, {"schema": CACHE_SCHEMA, "key": key, "value": value})
+    except AutosegError as error:
+        LOG.debug("Not remembered: %s", error)
+    return value
