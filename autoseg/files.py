@@ -9,11 +9,11 @@ import os
 import types
 import typing
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from autoseg.errors import FileError, FormatError
+from autoseg.errors import AutosegError, FileError, FormatError
 
 T = TypeVar("T")
 TEMPORARY_PREFIX = ".partial-"
@@ -34,6 +34,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         with open(temporary, "rb+") as handle:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
+        _flush_folder(path.parent)
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not path.parent.exists():
             raise FileError(path, "its folder vanished while it was written.") from error
@@ -41,7 +42,18 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             path, f"cannot be written ({error.strerror or error}).", "Free space or choose another folder."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a renaming last through a power cut, where the file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_text(path: Path | str, text: str) -> None:
@@ -59,7 +71,7 @@ def read_json(path: Path | str) -> Any:
     """Read JSON; a missing or broken file is an error that names it and the line."""
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise FileError(path, "does not exist.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -73,9 +85,12 @@ def read_json(path: Path | str) -> Any:
 def checksum(path: Path | str) -> str:
     """The SHA-256 of a file's content, 64 hex digits."""
     digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
+    try:
+        with open(path, "rb") as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror}).") from error
     return digest.hexdigest()
 
 
@@ -86,9 +101,23 @@ def checksum_of(values: Any) -> str:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Delete what killed commands left behind; finished artefacts never carry the prefix."""
+    """Delete what killed commands left behind; finished artefacts never carry the prefix.
+
+    What a command that still runs is writing (its process id is in the name) stays.
+    """
     for path in folder.rglob(f"{TEMPORARY_PREFIX}*"):
-        path.unlink(missing_ok=True)
+        if not _is_running(path.name.removeprefix(TEMPORARY_PREFIX).partition("-")[0]):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def to_json(value: Any) -> Any:
@@ -165,7 +194,11 @@ def _parse_dataclass(hint: Any, value: Any, path: Path, where: str) -> Any:
             path, f"{what} in {where}.", "The file was made by another version, or edited: make it again."
         )
     hints = typing.get_type_hints(hint)
-    return hint(**{name: _parse(hints[name], entry, path, f"{where}.{name}") for name, entry in value.items()})
+    parsed = {name: _parse(hints[name], entry, path, f"{where}.{name}") for name, entry in value.items()}
+    try:
+        return hint(**parsed)
+    except AutosegError as error:
+        raise FormatError(path, f"{where}: {error.fact}", error.remedy) from error
 
 
 def _parse_tuple(hint: Any, value: Any, path: Path, where: str) -> Any:

@@ -1,7 +1,8 @@
 """What a planner decided about a dataset, as values: every stage, its network, and why.
 
-All per-axis values are in the plan's own axis order: transpose[a] is the volume's axis (0 z, 1 y, 2 x) that becomes axis
-a of the prepared arrays. The per-axis values of a 2D stage have two entries, for axes 1 and 2: axis 0 is not resampled.
+All per-axis values are in the plan's own axis order: transpose[a] is the volume's axis (0 z, 1 y, 2 x) that becomes
+axis a of the prepared arrays. The per-axis values of a 2D stage have two entries, for axes 1 and 2: axis 0 is not
+resampled.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ class LevelSpec:
 class NetworkSpec:
     """Everything needed to build a network: a pruned network is another spec with smaller widths.
 
-    architecture: a name in autoseg.networks.NETWORKS. dimensions: 2 or 3. in_channels: image channels, and one per class
-    of the previous stage in a cascade. out_channels: logits. levels: finest first, the bottleneck last.
+    architecture: a name in autoseg.networks.NETWORKS. dimensions: 2 or 3. in_channels: image channels, and one per
+    class of the previous stage in a cascade. out_channels: logits. levels: finest first, the bottleneck last.
     """
 
     architecture: str
@@ -91,9 +92,10 @@ class TrainingPlan:
     """The defaults that the planner found for training a stage; options of a run override them.
 
     optimizer: a name in autoseg.training.optimizers.OPTIMIZERS. schedule: in SCHEDULES. epochs and
-    iterations_per_epoch hold where no budget is set; budget_seconds is per fold and stage. augmentation: a strength, 1 is
-    the peer's. foreground_fraction: of the patches of a batch, how many are centred on a foreground voxel. weight_average: decay per
-    iteration of the averaged weights that become the model; 0 for none. warmup_iterations: of linear growth of the rate.
+    iterations_per_epoch hold where no budget is set; budget_seconds is per fold and stage. augmentation: a strength, 1
+    is the peer's. foreground_fraction: of the patches of a batch, how many are centred on a foreground voxel.
+    weight_average: decay per iteration of the averaged weights that become the model; 0 for none. warmup_iterations: of
+    linear growth of the rate.
     """
 
     optimizer: str = "sgd"
@@ -175,9 +177,9 @@ class Plans:
 
     name: of these plans, part of the model folder's name. planner: the name in planners.PLANNERS. fingerprint:
     checksum of the fingerprint that they were made from. transpose: see the module. left_right_pairs: (left, right)
-    class names. mirror_axes: plan axes along which patches may be flipped; where left_right_axis is among them, flipping
-    it exchanges the labels of each pair. left_right_axis: the plan axis that runs left to right where pairs exist.
-    stages: by name. configurations: name to its ordered stages; the last one's output is the answer.
+    class names. mirror_axes: plan axes along which patches may be flipped; where left_right_axis is among them,
+    flipping it exchanges the labels of each pair. left_right_axis: the plan axis that runs left to right where pairs
+    exist. stages: by name. configurations: name to its ordered stages; the last one's output is the answer.
     """
 
     name: str
@@ -200,7 +202,7 @@ class Plans:
         if configuration not in self.configurations:
             hint = ""
             if configuration == "3d_cascade":
-                hint = " The planner saw no need of a cascade; force one with autoseg_plan_and_preprocess --cascade always."
+                hint = " The planner saw no need of a cascade; autoseg_plan_and_preprocess --cascade always forces one."
             known = ", ".join(self.configurations)
             raise PlanningError(
                 f"The plans {self.name!r} have no configuration {configuration!r}.", f"They have {known}.{hint}"

@@ -20,7 +20,7 @@ def resolve(kind: str, registry: Mapping[str, str], name: str) -> Any:
     """
     target = registry.get(name, name)
     module_name, separator, attribute = target.partition(":")
-    if not separator:
+    if not separator or not module_name or module_name.startswith("."):
         raise unknown_name(kind, name, registry)
     try:
         return getattr(importlib.import_module(module_name), attribute)

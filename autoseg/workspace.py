@@ -76,7 +76,7 @@ class Workspace:
         for part in ("raw", "prepared", "results"):
             folder = self.root / part
             if folder.is_dir():
-                names |= {path.name for path in folder.iterdir() if DATASET_NAME.fullmatch(path.name)}
+                names |= {path.name for path in folder.iterdir() if DATASET_NAME.fullmatch(path.name) and path.is_dir()}
         return sorted(names)
 
 

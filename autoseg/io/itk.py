@@ -6,11 +6,14 @@ autoseg.io.storage, because SimpleITK reports success on truncated data.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from autoseg.errors import FileError, GeometryError
+from autoseg.files import atomic_path
 from autoseg.geometry import Geometry
 from autoseg.io.storage import Shape, StoredVoxels, array_shape, make_geometry, pieces
 
@@ -59,6 +62,19 @@ def _affine(
     affine[:3, :3] = LPS_TO_RAS @ steps
     affine[:3, 3] = LPS_TO_RAS @ corner
     return affine
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes `path`, as in atomic_path; errors about the temporary one name `path` instead."""
+    try:
+        with atomic_path(path) as temporary:
+            yield temporary
+    except FileError as error:
+        if error.path == path:
+            raise
+        fact = f"cannot be written whole: the file made {error.file_fact}"
+        raise FileError(path, fact, "Free space or choose another folder.") from error
 
 
 def write_file(path: Path, array: np.ndarray, geometry: Geometry) -> None:

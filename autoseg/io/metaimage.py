@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.errors import FileError, GeometryError
-from autoseg.files import atomic_path
 from autoseg.geometry import Geometry
 from autoseg.io import itk, streams
 from autoseg.io.storage import StoredVoxels, array_shape, check_size
 
 FIELD = re.compile(r"\s*(\w+)\s*[=:]\s*(.*)")
-LONGEST_HEADER = 1 << 24
 
 # MetaIO counts 4 bytes for its LONG on every platform.
 TYPES = {
@@ -58,7 +56,7 @@ def write(path: Path, array: np.ndarray, geometry: Geometry) -> None:
 
     .mha is one file and replaced at once. The voxels of NAME.mhd lie in NAME.zraw; its header comes last.
     """
-    with atomic_path(path) as temporary:
+    with itk.whole_file(path) as temporary:
         data = temporary.with_suffix(".zraw")
         try:
             itk.write_file(temporary, array, geometry)
@@ -83,17 +81,16 @@ def _parse(path: Path) -> tuple[dict[str, str], int]:
     """The fields of the header and the byte at which it ends, which is behind the line ElementDataFile."""
     streams.file_size(path)
     fields: dict[str, str] = {}
-    with open(path, "rb") as handle:
-        while "ElementDataFile" not in fields and handle.tell() < LONGEST_HEADER:
-            line = handle.readline(1 << 16)
-            if not line:
-                break
-            if match := FIELD.match(line.decode("latin-1")):
-                fields[match[1]] = match[2].strip()
-        for key in ("NDims", "DimSize", "ElementType", "ElementDataFile"):
-            if not fields.get(key):
-                raise FileError(path, f"is not a MetaImage: its header has no {key}.", "Is the file ending right?")
-        return fields, handle.tell()
+    end = 0
+    for line, end in streams.header_lines(path):  # noqa: B007
+        if match := FIELD.match(line.decode("latin-1")):
+            fields[match[1]] = match[2].strip()
+        if "ElementDataFile" in fields:
+            break
+    for key in ("NDims", "DimSize", "ElementType", "ElementDataFile"):
+        if not fields.get(key):
+            raise FileError(path, f"is not a MetaImage: its header has no {key}.", "Is the file ending right?")
+    return fields, end
 
 
 def _refuse_unsupported(path: Path, fields: dict[str, str]) -> None:
@@ -104,9 +101,7 @@ def _refuse_unsupported(path: Path, fields: dict[str, str]) -> None:
         fact = "stores its voxels as text, which is not supported."
     elif fields.get("ElementNumberOfChannels", "1") != "1":
         fact = f"holds {fields['ElementNumberOfChannels']} values per voxel (RGB, or a vector); a volume has one."
-    elif float(fields.get("ElementToIntensityFunctionSlope", 1)) != 1 or (
-        float(fields.get("ElementToIntensityFunctionOffset", 0)) != 0
-    ):
+    elif _is_scaled(path, fields):
         fact = (
             "asks for intensity scaling (ElementToIntensityFunctionSlope), which readers apply or ignore as they like."
         )
@@ -115,6 +110,12 @@ def _refuse_unsupported(path: Path, fields: dict[str, str]) -> None:
     else:
         return
     raise FileError(path, fact, "Export it as a plain, binary .mha with one value per voxel.")
+
+
+def _is_scaled(path: Path, fields: dict[str, str]) -> bool:
+    slope = _numbers(path, fields, ("ElementToIntensityFunctionSlope",), 1)
+    offset = _numbers(path, fields, ("ElementToIntensityFunctionOffset",), 1)
+    return slope not in ([], [1.0]) or offset not in ([], [0.0])
 
 
 def _dtype(path: Path, fields: dict[str, str]) -> np.dtype:

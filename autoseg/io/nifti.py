@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from autoseg.geometry import Geometry
 from autoseg.io import streams
 from autoseg.io.storage import StoredVoxels, array_shape, check_size, corner_tolerance_mm, make_geometry
 
-HEADER_SIZES = {1: 348, 2: 540}
+LONGEST_HEADER = 540
 SCANNER = 1
 QFORM_TOLERANCE_MM = 1e-2
 FIX_FORMS = "Decide which one is right and write it to both (nibabel: image.set_sform, image.set_qform)."
@@ -23,12 +24,11 @@ def read_header(path: Path) -> StoredVoxels:
     """What the header says, checked, with the size of the file; the voxels are not read."""
     streams.file_size(path)
     compressed = streams.is_gzip(path)
-    header, version = _parse(path, streams.first_bytes(path, HEADER_SIZES[2], compressed=compressed))
-    file_shape = _file_shape(path, header)
-    shape = array_shape(path, file_shape)
+    header = _parse(path, streams.first_bytes(path, LONGEST_HEADER, compressed=compressed))
+    shape = array_shape(path, _file_shape(path, header))
     dtype = _dtype(path, header)
-    offset = _offset(path, header, version)
-    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    offset = _offset(path, header)
+    size = math.prod(shape) * dtype.itemsize
     slope, intercept = _scaling(path, header)
     geometry = make_geometry(path, shape, _affine(path, header, shape))
     check_size(path, path, start=0, needed=offset + size, compressed=compressed)
@@ -58,22 +58,21 @@ def write(path: Path, array: np.ndarray, geometry: Geometry) -> None:
         image.to_filename(temporary)
 
 
-def _parse(path: Path, head: bytes) -> tuple[Any, int]:
-    """The header as nibabel holds it, in the file's byte order, and the version of the format."""
+def _parse(path: Path, head: bytes) -> Any:
+    """The header as nibabel holds it, in the file's byte order."""
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 
-    for version, kind, magic in ((1, Nifti1Header, head[344:348]), (2, Nifti2Header, head[4:12])):
-        size = HEADER_SIZES[version]
-        for order, endianness in (("little", "<"), ("big", ">")):
-            if len(head) < size or int.from_bytes(head[:4], order) != size:  # type: ignore[arg-type]
-                continue
-            if magic[:2] == b"ni":
-                fact = "is one half of a pair of files (.hdr and .img), which is not supported."
-                raise FileError(path, fact, "Load the pair with nibabel and save it as .nii.gz.")
-            if magic[:2] != b"n+":
-                break
-            return kind(head[:size], endianness, check=False), version
+    for kind, magic in ((Nifti1Header, head[344:347]), (Nifti2Header, head[4:7])):
+        size = kind.sizeof_hdr
+        endianness = {size.to_bytes(4, "little"): "<", size.to_bytes(4, "big"): ">"}.get(head[:4])
+        if endianness is None or len(head) < size:
+            continue
+        if magic.startswith(b"ni"):
+            fact = "is one half of a pair of files (.hdr and .img), which is not supported."
+            raise FileError(path, fact, "Load the pair with nibabel and save it as .nii.gz.")
+        if magic.startswith(b"n+"):
+            return kind(head[:size], endianness, check=False)
     raise FileError(path, "is not a NIfTI file: its first bytes are not a NIfTI header.", "Is the file ending right?")
 
 
@@ -99,9 +98,9 @@ def _dtype(path: Path, header: Any) -> np.dtype:
     return dtype
 
 
-def _offset(path: Path, header: Any, version: int) -> int:
+def _offset(path: Path, header: Any) -> int:
     offset = float(header["vox_offset"])
-    if not np.isfinite(offset) or offset < HEADER_SIZES[version] + 4:
+    if not np.isfinite(offset) or offset < header.sizeof_hdr + 4:
         fact = f"says that its voxels begin at byte {offset:g}, inside the header."
         raise FileError(path, fact, streams.COPY_AGAIN)
     return int(offset)

@@ -9,14 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.errors import FileError, GeometryError
-from autoseg.files import atomic_path
 from autoseg.geometry import Geometry
 from autoseg.io import itk, streams
 from autoseg.io.storage import StoredVoxels, array_shape, check_size
 
 MAGIC = re.compile(rb"NRRD000[1-5]\s*$")
 FIELD = re.compile(r"([^:]+):[ \t]*([^=].*)")
-LONGEST_HEADER = 1 << 24
 EXPORT_AGAIN = "Save it again as a plain .nrrd with raw or gzip encoding and one value per voxel."
 
 NAMES = {
@@ -52,7 +50,7 @@ def read_header(path: Path) -> StoredVoxels:
 
 def write(path: Path, array: np.ndarray, geometry: Geometry) -> None:
     """Write atomically, compressed, and check that it is whole. array: (Z, Y, X) or (C, Z, Y, X)."""
-    with atomic_path(path) as temporary:
+    with itk.whole_file(path) as temporary:
         itk.write_file(temporary, array, geometry)
         itk.check_written(read_header(temporary))
 
@@ -61,21 +59,21 @@ def _parse(path: Path) -> tuple[dict[str, str], int]:
     """The fields of the header, names in lower case without spaces, and the byte behind the empty line that ends it."""
     streams.file_size(path)
     fields: dict[str, str] = {}
-    with open(path, "rb") as handle:
-        if not MAGIC.match(magic := handle.readline(64)):
-            fact = f"is not an NRRD file of version 1 to 5: it begins with {magic[:12]!r}."
-            raise FileError(path, fact, "Is the file ending right?")
-        while handle.tell() < LONGEST_HEADER:
-            line = handle.readline(1 << 20)
-            if not line.strip():
-                break
-            text = line.decode("latin-1").strip()
-            if not text.startswith("#") and (match := FIELD.match(text)):
-                fields[match[1].lower().replace(" ", "")] = match[2].strip()
-        for key in ("type", "dimension", "sizes", "encoding"):
-            if key not in fields:
-                raise FileError(path, f"has no {key!r} in its header.", EXPORT_AGAIN)
-        return fields, handle.tell()
+    lines = streams.header_lines(path)
+    magic, end = next(lines, (b"", 0))
+    if not MAGIC.match(magic):
+        fact = f"is not an NRRD file of version 1 to 5: it begins with {magic[:12]!r}."
+        raise FileError(path, fact, "Is the file ending right?")
+    for line, end in lines:  # noqa: B007
+        if not line.strip():
+            break
+        text = line.decode("latin-1").strip()
+        if not text.startswith("#") and (match := FIELD.match(text)):
+            fields[match[1].lower().replace(" ", "")] = match[2].strip()
+    for key in ("type", "dimension", "sizes", "encoding"):
+        if key not in fields:
+            raise FileError(path, f"has no {key!r} in its header.", EXPORT_AGAIN)
+    return fields, end
 
 
 def _refuse_unsupported(path: Path, fields: dict[str, str]) -> None:

@@ -61,10 +61,10 @@ def check_size(path: Path, data_path: Path, *, start: int, needed: int, compress
     most = size * streams.LARGEST_RATIO if compressed else size
     if most < needed:
         raise _cut_off(path, needed, f"{size} bytes" + (", compressed" if compressed else ""))
-    if not compressed or start or not streams.is_gzip(data_path):
+    if not compressed or not streams.is_gzip(data_path, start):
         return
     if streams.announced_size(data_path) != needed % 2**32:
-        found = streams.Taps(streams.blocks(data_path, compressed=True)).skip(needed)
+        found = streams.Taps(streams.blocks(data_path, start=start, compressed=True)).skip(needed)
         if found < needed:
             raise _cut_off(path, needed, f"{found} bytes")
 

@@ -16,9 +16,11 @@ BLOCK = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 COPY_AGAIN = "Copy it again from where it came from."
 
-# Deflate spends at least one bit on a run of 258 bytes and its code, hence never more than this many bytes out per byte
-# in (zlib's own documentation, "maximum compression factor").
+# Deflate spends at least two bits, a length and a distance, on a run of at most 258 bytes: 258 * 8 / 2 bytes per byte.
 LARGEST_RATIO = 1032
+
+# No header is longer; a file without line ends is not read further.
+LONGEST_HEADER = 1 << 24
 
 
 def file_size(path: Path) -> int:
@@ -31,19 +33,29 @@ def file_size(path: Path) -> int:
         raise FileError(path, f"cannot be read ({error.strerror}).") from error
 
 
-def is_gzip(path: Path) -> bool:
-    """Whether the content is a gzip stream, whatever the name says."""
-    return first_bytes(path, 2, compressed=False) == GZIP_MAGIC
+def is_gzip(path: Path, start: int = 0) -> bool:
+    """Whether the content from byte `start` on is a gzip stream, whatever the name says."""
+    return first_bytes(path, 2, start=start, compressed=False) == GZIP_MAGIC
 
 
-def first_bytes(path: Path, count: int, *, compressed: bool) -> bytes:
-    """At most `count` bytes from the start of a file's (decompressed) content; fewer where it ends earlier."""
+def first_bytes(path: Path, count: int, *, start: int = 0, compressed: bool) -> bytes:
+    """At most `count` bytes of the (decompressed) content from byte `start` of the file on; fewer where it ends."""
     found = b""
-    for block in blocks(path, compressed=compressed):
+    for block in blocks(path, start=start, compressed=compressed):
         found += block
         if len(found) >= count:
             break
     return found[:count]
+
+
+def header_lines(path: Path) -> Iterator[tuple[bytes, int]]:
+    """The lines of a file, each with the byte at which the next one starts; FileError where it cannot be read."""
+    try:
+        with open(path, "rb") as handle:
+            while handle.tell() < LONGEST_HEADER and (line := handle.readline(LONGEST_HEADER)):
+                yield line, handle.tell()
+    except OSError as error:
+        raise FileError(path, f"cannot be read ({error.strerror or error}).") from error
 
 
 def blocks(path: Path, *, start: int = 0, compressed: bool) -> Iterator[bytes]:
