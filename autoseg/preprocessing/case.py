@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,6 @@ from autoseg.plans import Plans, StagePlan
 from autoseg.preprocessing.normalization import normalize
 from autoseg.preprocessing.resampling import resample_image, resample_labels, resampled_shape, separate_axis
 
-RECORD_SCHEMA = 1
 Shape3 = tuple[int, int, int]
 
 
@@ -78,6 +78,12 @@ def prepare(
     return PreparedCase(image, resample_labels(cropped, record.prepared_shape, record.separate_axis), record)
 
 
+def target_spacing_mm(spacing_mm: Sequence[float], stage: StagePlan) -> Triple:
+    """The spacing that a case is resampled to; a 2D stage leaves axis 0 as it is. spacing_mm: in plan order."""
+    first, *others = (spacing_mm[0], *stage.spacing_mm) if stage.is_2d else stage.spacing_mm
+    return first, others[0], others[1]
+
+
 def _check(volume: Volume, labels: Volume | None, plans: Plans, case_id: str) -> None:
     if volume.array.ndim != 4 or len(volume.array) != len(plans.channels):
         names = ", ".join(channel.name for channel in plans.channels)
@@ -110,7 +116,7 @@ def _record(
     """transposed: (C, z, y, x) in plan order, uncropped."""
     crop = nonzero_box(transposed)
     spacing = [geometry.spacing_mm[axis] for axis in plans.transpose]
-    target = [spacing[0], *stage.spacing_mm] if stage.is_2d else list(stage.spacing_mm)
+    target = target_spacing_mm(spacing, stage)
     shape = resampled_shape(crop.shape, spacing, target)
     return CaseRecord(
         case_id=case_id,
@@ -120,7 +126,7 @@ def _record(
         cropped_shape=_three(crop.shape),
         prepared_shape=_three(shape),
         source_spacing_mm=(spacing[0], spacing[1], spacing[2]),
-        spacing_mm=(target[0], target[1], target[2]),
+        spacing_mm=target,
         not_contoured=not_contoured,
     )
 

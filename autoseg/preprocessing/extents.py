@@ -38,11 +38,9 @@ class Extents:
     @classmethod
     def of_mask(cls, mask: np.ndarray) -> Extents:
         """Of one class given by its mask (Z, Y, X)."""
-        lines = (mask.any(axis=2), mask.any(axis=1))
-        found = lines[0].any(axis=1)
-        starts = [np.where(found, line.argmax(axis=1), FAR) for line in lines]
-        stops = [np.where(found, line.shape[1] - line[:, ::-1].argmax(axis=1), 0) for line in lines]
-        return cls(np.stack(starts, -1)[None].astype(np.int32), np.stack(stops, -1)[None].astype(np.int32))
+        ranges = [_ranges(mask.any(axis=2)), _ranges(mask.any(axis=1))]
+        starts, stops = (np.stack([found[end] for found in ranges], axis=-1) for end in (0, 1))
+        return cls(starts[None], stops[None])
 
     @classmethod
     def stacked(cls, parts: list[Extents]) -> Extents:
@@ -62,3 +60,11 @@ class Extents:
         stop = self.stops[index, slices].max(axis=0)
         z = slices.start + int(found[0]), slices.start + int(found[-1]) + 1
         return Box((z[0], int(start[0]), int(start[1])), (z[1], int(stop[0]), int(stop[1])))
+
+
+def _ranges(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First true entry of each row and one past the last; FAR and 0 where there is none. lines: (Z, n) bool."""
+    found = lines.any(axis=1)
+    starts = np.where(found, lines.argmax(axis=1), FAR)
+    stops = np.where(found, lines.shape[1] - lines[:, ::-1].argmax(axis=1), 0)
+    return starts.astype(np.int32), stops.astype(np.int32)

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from autoseg.dataset import Labels
-from autoseg.geometry import Box, Shape
+from autoseg.geometry import Box
+from autoseg.labels import Labels
+from autoseg.parallel import in_threads
 from autoseg.preprocessing.case import CaseRecord
 from autoseg.preprocessing.extents import Extents
 from autoseg.preprocessing.interpolation import Regrid
@@ -20,26 +21,17 @@ from autoseg.preprocessing.resampling import axis_orders, output_box, shifted
 CHUNK_VOXELS = 1 << 16
 
 
-def restore_labels(logits: np.ndarray, record: CaseRecord, labels: Labels) -> np.ndarray:
+def restore_labels(logits: np.ndarray, record: CaseRecord, labels: Labels, *, workers: int = 1) -> np.ndarray:
     """The labels on the source volume's grid. logits: (K, z, y, x) on the prepared grid.
 
     Returns (Z, Y, X) int16, decided as Labels.decode does; background outside the crop.
+    workers: threads, each with a slab at a time.
     """
     restored = np.zeros(record.geometry.shape, dtype=np.int16)
     target = restored.transpose(record.transpose)[record.crop.slices]
     regrid = Regrid.between(logits.shape[1:], record.cropped_shape, axis_orders(1, record.separate_axis))
-    _decode_onto(target, logits, regrid, labels)
+    _decode_onto(target, logits, regrid, labels, workers)
     return restored
-
-
-def regrid_labels(logits: np.ndarray, shape: Shape, labels: Labels, *, separate: int | None = None) -> np.ndarray:
-    """The labels on another prepared grid of the same case: what an earlier stage of a cascade tells the next.
-
-    logits: (K, z, y, x). shape: the other record's prepared_shape. separate: its separate_axis. Returns shape, int16.
-    """
-    decoded = np.zeros(shape, dtype=np.int16)
-    _decode_onto(decoded, logits, Regrid.between(logits.shape[1:], shape, axis_orders(1, separate)), labels)
-    return decoded
 
 
 def restore_probabilities(logits: np.ndarray, record: CaseRecord, labels: Labels) -> np.ndarray:
@@ -66,7 +58,7 @@ def _probabilities(logits: np.ndarray, *, exclusive: bool) -> np.ndarray:
     return powers / powers.sum(axis=0)
 
 
-def _decode_onto(target: np.ndarray, logits: np.ndarray, regrid: Regrid, labels: Labels) -> None:
+def _decode_onto(target: np.ndarray, logits: np.ndarray, regrid: Regrid, labels: Labels, workers: int) -> None:
     """Write labels into target (z, y, x) int16 of zeros, the shape that regrid resamples to."""
     if regrid.unchanged:
         target[...] = labels.decode(logits)
@@ -74,8 +66,12 @@ def _decode_onto(target: np.ndarray, logits: np.ndarray, regrid: Regrid, labels:
     values = labels.region_values if labels.has_regions else tuple(v[0] for v in labels.classes.values())
     extents = _region_extents(logits) if labels.has_regions else _exclusive_extents(logits)
     decode: Callable[..., None] = _paint_regions if labels.has_regions else _paint_exclusive
-    for slab in regrid.slabs(Box.whole(target.shape)):
+
+    def paint(slab: Box) -> None:
         decode(target[slab.slices], logits, values, extents, regrid, slab)
+
+    for _ in in_threads(paint, list(regrid.slabs(Box.whole(target.shape))), workers):
+        pass
 
 
 def _paint_exclusive(
