@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from autoseg.dataset import Labels
 from autoseg.inference.predictor import StagePredictor
@@ -56,7 +55,7 @@ class Chain:
 
     def restored(self, output: StageOutput) -> np.ndarray:
         """(Z, Y, X) int16 label values of an output."""
-        return restore_labels(output.logits, output.record, self.definition, workers=torch.get_num_threads())
+        return restore_labels(output.logits, output.record, self.definition)
 
     def probabilities(self, output: StageOutput) -> np.ndarray:
         """(K, Z, Y, X) float32 on the volume's own grid: softmax over exclusive labels, a sigmoid per region."""

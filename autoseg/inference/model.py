@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autoseg.dataset import Labels
-from autoseg.errors import AutosegError, FileError, GeometryError, OptionError
+from autoseg.errors import GeometryError, OptionError
 from autoseg.geometry import Geometry
 from autoseg.inference.chain import Chain, Progress, StageOutput
 from autoseg.inference.model_files import ModelFiles, read_model_files
@@ -17,9 +16,6 @@ from autoseg.inference.predictor import PredictionOptions, StagePredictor
 from autoseg.io import Volume
 from autoseg.plans import Ints
 from autoseg.postprocessing import Rule, apply_rules
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 class Model:
@@ -96,23 +92,13 @@ def load_model(
 
 def load_networks(files: ModelFiles, options: PredictionOptions, *, postprocessing: bool = True) -> Model:
     """Load the networks that a model folder holds."""
+    from autoseg.networks.storage import load_network
     from autoseg.runtime import choose_device
 
     device = choose_device(options.device)
     predictors = [
-        StagePredictor([_load(path, device) for path in paths], files.plans, stage, files.labels, options)
+        StagePredictor([load_network(path, device) for path in paths], files.plans, stage, files.labels, options)
         for stage, paths in zip(files.stages, files.weights, strict=True)
     ]
     rules = files.rules if postprocessing else ()
     return Model(files, Chain(predictors, files.plans, files.labels), rules)
-
-
-def _load(path: Path, device: str) -> nn.Module:
-    from autoseg.networks.storage import load_network
-
-    try:
-        return load_network(path, device)
-    except AutosegError:
-        raise
-    except (OSError, RuntimeError, ValueError) as error:
-        raise FileError(path, f"cannot be loaded ({error}).", "Copy it again, or train the fold again.") from error

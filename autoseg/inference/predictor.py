@@ -64,11 +64,12 @@ class StagePredictor:
         self.device = choose_device(options.device)
         batch_size = options.batch_size or (stage.batch_size if stage.is_2d else 1)
         self.windows = Windows(stage.patch_size, options.overlap, batch_size)
+        spec: Any = networks[0].spec
         self.precision = choose_precision(
-            networks[0].spec, stage.patch_size, batch_size, device=self.device, wanted=options.precision
+            spec, stage.patch_size, stage.batch_size, device=self.device, wanted=options.precision
         )
         self._format: Any = torch.channels_last if stage.is_2d else torch.channels_last_3d
-        self.networks = [n.to(self.device).to(memory_format=self._format).eval() for n in networks]
+        self.networks = [_placed(network, self.device, self._format) for network in networks]
         self.flips = flip_axes(plans.mirror_axes, options.flips, is_2d=stage.is_2d)
         self._class_values = list(labels.classes.values()) if stage.previous_stage is not None else []
         self._left_right_axis = plans.left_right_axis if plans.left_right_pairs else None
@@ -132,6 +133,10 @@ def flip_axes(mirror_axes: Ints, flips: str | int | Ints, *, is_2d: bool) -> tup
     axes = sorted((axis for axis in set(chosen) if not (is_2d and axis == 0)), reverse=True)
     found = [tuple(a for i, a in enumerate(axes) if number >> i & 1) for number in range(2 ** len(axes))]
     return tuple(found[: flips + 1] if isinstance(flips, int) else found)
+
+
+def _placed(network: Any, device: str, memory_format: Any) -> nn.Module:
+    return network.to(device, memory_format=memory_format).eval()
 
 
 def _partners(labels: Labels, pairs: tuple[tuple[str, str], ...]) -> list[int]:

@@ -46,9 +46,7 @@ def test_gaussian_weights_are_symmetric_with_a_positive_rim() -> None:
 @pytest.mark.parametrize("shape", [(9, 11, 13), (4, 4, 4), (3, 21, 5), (1, 1, 1)])
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.7])
-def test_patches_of_what_is_known_aggregate_to_it(
-    shape: tuple[int, int, int], batch_size: int, overlap: float
-) -> None:
+def test_patches_of_what_is_known_aggregate_to_it(shape: tuple[int, int, int], batch_size: int, overlap: float) -> None:
     image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
     image[0, 0, 0, 0] = 1
     logits = slide(image, identity, Windows((4, 5, 6), overlap, batch_size))
