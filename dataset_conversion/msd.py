@@ -143,10 +143,10 @@ def _training_files(task: dict[str, Any], source: Path) -> list[tuple[Path, Path
 
     files = []
     for number, entry in enumerate(task["training"]):
-        paths = [entry.get(key) for key in ("image", "label")] if isinstance(entry, dict) else [None]
-        if not all(isinstance(path, str) for path in paths):
+        image, label = (entry.get("image"), entry.get("label")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(image, str) or not isinstance(label, str):
             raise FormatError(source / "dataset.json", f"training[{number}] must hold 'image' and 'label'.")
-        files.append((source / paths[0], source / paths[1]))
+        files.append((source / image, source / label))
     return files
 
 

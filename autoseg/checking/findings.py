@@ -12,6 +12,7 @@ import numpy as np
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import AutosegError
 from autoseg.geometry import Geometry
+from autoseg.io.storage import corner_tolerance_mm
 
 WHOLE_DATASET = "(dataset)"
 SAME_GRID_TOLERANCE_MM = 1e-2
@@ -43,8 +44,8 @@ class GridDifference:
 def grid_difference(first: Geometry, other: Geometry) -> GridDifference | None:
     """How the grid of `other` differs from the grid of `first`; None where they agree.
 
-    Another shape, or corner voxels that lie more than half of the smallest spacing apart, are errors. Less is a
-    warning: headers round, and within half a voxel the nearest voxel is still the same one.
+    Another shape, or corner voxels further apart than autoseg.io takes for the same place (a quarter of the smallest
+    voxel), are errors. Less is a warning: headers round.
     """
     if first.shape != other.shape:
         return GridDifference(True, f"shape {_times(first.shape)} against {_times(other.shape)} voxels (z, y, x)")
@@ -56,7 +57,7 @@ def grid_difference(first: Geometry, other: Geometry) -> GridDifference | None:
         what += f", spacing {_times(first.spacing_mm)} against {_times(other.spacing_mm)} mm (z, y, x)"
     elif not np.allclose(first.direction, other.direction, atol=1e-3):
         what += ", other direction"
-    return GridDifference(distance_mm > min(first.spacing_mm) / 2, what)
+    return GridDifference(distance_mm > corner_tolerance_mm(first.spacing_mm), what)
 
 
 def format_findings(findings: Sequence[Finding]) -> str:
