@@ -28,6 +28,7 @@ setup(
         "safetensors>=0.4",
         "matplotlib>=3.8",
         "psutil>=5.9",
+        "threadpoolctl>=3.1",
     ],
     extras_require={
         "test": [
