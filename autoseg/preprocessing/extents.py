@@ -38,7 +38,7 @@ class Extents:
     @classmethod
     def of_mask(cls, mask: np.ndarray) -> Extents:
         """Of one class given by its mask (Z, Y, X)."""
-        ranges = [_ranges(mask.any(axis=2)), _ranges(mask.any(axis=1))]
+        ranges = [_ranges(np.any(mask, axis=2)), _ranges(np.any(mask, axis=1))]
         starts, stops = (np.stack([found[end] for found in ranges], axis=-1) for end in (0, 1))
         return cls(starts[None], stops[None])
 
