@@ -126,8 +126,8 @@ def _run(models: list[ModelFiles], cases: tuple[Case, ...], output: OutputFolder
     if len(left) < len(cases):
         print(f"{len(cases) - len(left)} of {len(cases)} cases are finished already")
     if left:
-        write_manifest(output.folder, manifest)
         ensemble = Ensemble([load_networks(files, options, postprocessing=cleans) for files in models])
+        write_manifest(output.folder, manifest)
         progress = PredictionProgress(output.folder, manifest, len(left))
         with progress:
             predict_cases(left, ensemble, output, listener=progress.listener, ahead=arguments.workers)

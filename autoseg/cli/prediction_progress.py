@@ -6,12 +6,13 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoseg.errors import AutosegError, FileError
-from autoseg.inference.manifest import Manifest, write_manifest
-from autoseg.inference.queue import Listener
-from autoseg.training.reporting import duration
+
+if TYPE_CHECKING:
+    from autoseg.inference.manifest import Manifest
+    from autoseg.inference.queue import Listener
 
 
 class PredictionProgress:
@@ -32,6 +33,8 @@ class PredictionProgress:
     @property
     def listener(self) -> Listener:
         """For predict_cases."""
+        from autoseg.inference.queue import Listener
+
         return Listener(self._predicting, self._written, self._failed)
 
     def __enter__(self) -> PredictionProgress:
@@ -62,6 +65,8 @@ class PredictionProgress:
             self._bar.set_postfix_str(f"{self._left(self._bar.n)} left")
 
     def _written(self, case_id: str, seconds: float) -> None:
+        from autoseg.inference.manifest import write_manifest
+
         self._finished += 1
         self.manifest = self.manifest.with_case(case_id, seconds)
         write_manifest(self.folder, self.manifest)
@@ -80,5 +85,7 @@ class PredictionProgress:
             self._bar.write(text, file=sys.stderr)
 
     def _left(self, done: float) -> str:
+        from autoseg.training.reporting import duration
+
         passed = time.perf_counter() - self._started
         return duration(passed * (self.count - done) / done) if done > 0 else "?"
