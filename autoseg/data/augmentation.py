@@ -1,22 +1,32 @@
 """Which changes of intensity a patch suffers: the peer's transforms, in the peer's order, with its probabilities.
 
-Every random number comes from the sample's own generator, so that a patch is the same in every process. Why the
-arithmetic is ours: documentation/decisions/0005-augmentation.md.
+The arithmetic is batchgenerators', except for the resolution; documentation/decisions/0005-augmentation.md tells why.
 """
 
 from __future__ import annotations
 
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
 import numpy as np
+import torch
+from batchgenerators.augmentations.color_augmentations import (
+    augment_brightness_multiplicative,
+    augment_contrast,
+    augment_gamma,
+)
+from batchgenerators.augmentations.noise_augmentations import augment_gaussian_blur, augment_gaussian_noise
 
-from autoseg.data import intensity
+Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
-NOISE_PROBABILITY, NOISE_STD = 0.1, (0.0, 0.1)
-BLUR_PROBABILITY, BLUR_SIGMAS = 0.2, (0.5, 1.0)
-BRIGHTNESS_PROBABILITY, BRIGHTNESS = 0.15, (0.75, 1.25)
-CONTRAST_PROBABILITY, CONTRAST = 0.15, (0.75, 1.25)
-LOW_RESOLUTION_PROBABILITY, LOW_RESOLUTION = 0.25, (0.5, 1.0)
-INVERTED_GAMMA_PROBABILITY, GAMMA_PROBABILITY, GAMMA = 0.1, 0.3, (0.7, 1.5)
-CHANNEL_PROBABILITY = 0.5
+LOWEST_RESOLUTION = 0.5
+LOWERED_CHANNELS = 0.5
+
+_global_state = threading.Lock()
 
 
 class IntensityChanges:
@@ -27,47 +37,66 @@ class IntensityChanges:
     """
 
     def __init__(self, strength: float, *, in_plane: bool) -> None:
-        self.strength, self.in_plane = strength, in_plane
+        gamma = {"gamma_range": (0.7, 1.5), "per_channel": True, "retain_stats": True}
+        blur = {"sigma_range": (0.5, 1.0), "p_per_channel": 0.5, "different_sigma_per_axis": True}
+        self.strength = strength
+        self.changes: tuple[tuple[float, Change], ...] = (
+            (0.1, _library(augment_gaussian_noise, noise_variance=(0, 0.1))),
+            (0.2, _library(augment_gaussian_blur, **blur)),
+            (0.15, _library(augment_brightness_multiplicative, multiplier_range=(0.75, 1.25))),
+            (0.15, _library(augment_contrast, contrast_range=(0.75, 1.25))),
+            (0.25, partial(lower_resolution, in_plane=in_plane)),
+            (0.1, _library(augment_gamma, invert_image=True, **gamma)),
+            (0.3, _library(augment_gamma, **gamma)),
+        )
 
     def apply(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Change an image (C, Z, Y, X) float32 in place and return it."""
-        if self._happens(rng, NOISE_PROBABILITY):
-            image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(*NOISE_STD))
-        self._blur(image, rng)
-        if self._happens(rng, BRIGHTNESS_PROBABILITY):
-            image *= np.array([_around_one(rng, BRIGHTNESS) for _ in image], np.float32)[:, None, None, None]
-        if self._happens(rng, CONTRAST_PROBABILITY):
-            for channel in image:
-                channel[...] = intensity.contrast(channel, _around_one(rng, CONTRAST))
-        self._lower_resolution(image, rng)
-        for probability, inverted in ((INVERTED_GAMMA_PROBABILITY, True), (GAMMA_PROBABILITY, False)):
-            if self._happens(rng, probability):
-                for channel in image:
-                    channel[...] = intensity.gamma(channel, _around_one(rng, GAMMA), inverted=inverted)
+        """Change an image (C, Z, Y, X) float32; it may be changed in place."""
+        for probability, change in self.changes:
+            if rng.random() < probability * self.strength:
+                image = change(image, rng)
         return image
 
-    def _happens(self, rng: np.random.Generator, probability: float) -> bool:
-        return bool(rng.random() < probability * self.strength)
 
-    def _blur(self, image: np.ndarray, rng: np.random.Generator) -> None:
-        if not self._happens(rng, BLUR_PROBABILITY):
-            return
-        for channel in image:
-            if rng.random() < CHANNEL_PROBABILITY:
-                channel[...] = intensity.blur(channel, rng.uniform(*BLUR_SIGMAS, 3).tolist())
-
-    def _lower_resolution(self, image: np.ndarray, rng: np.random.Generator) -> None:
-        if not self._happens(rng, LOW_RESOLUTION_PROBABILITY):
-            return
-        for channel in image:
-            if rng.random() < CHANNEL_PROBABILITY:
-                scale = rng.uniform(*LOW_RESOLUTION)
-                shape = [max(1, round(edge * scale)) for edge in channel.shape]
-                shape[0] = channel.shape[0] if self.in_plane else shape[0]
-                channel[...] = intensity.low_resolution(channel, shape)
+def _library(function: Callable[..., np.ndarray], **settings: Any) -> Change:
+    return partial(_apply_library, function, settings)
 
 
-def _around_one(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
-    """A factor that is below one as often as above it, uniform on either side."""
-    low, high = bounds
-    return float(rng.uniform(low, 1) if rng.random() < 0.5 else rng.uniform(1, high))
+def _apply_library(
+    function: Callable[..., np.ndarray], settings: dict[str, Any], image: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    with seeded_globals(int(rng.integers(2**32))):
+        return function(image, **settings)
+
+
+@contextmanager
+def seeded_globals(seed: int) -> Iterator[None]:
+    """Seed the process's global random numbers, which batchgenerators draws from, and put them back afterwards.
+
+    One thread at a time, so that the result depends on the seed alone as long as the other threads leave those
+    generators alone; autoseg does.
+    """
+    with _global_state:
+        before, numpy_before = random.getstate(), np.random.get_state()
+        random.seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(before)
+            np.random.set_state(numpy_before)
+
+
+def lower_resolution(image: np.ndarray, rng: np.random.Generator, *, in_plane: bool) -> np.ndarray:
+    """Make some channels of (C, Z, Y, X) look as if imaged more coarsely, by a factor down to one half; in place.
+
+    Nearest neighbour down and linear up. in_plane: leave axis 0 as it is.
+    """
+    for channel in image:
+        if rng.random() < LOWERED_CHANNELS:
+            scale = rng.uniform(LOWEST_RESOLUTION, 1)
+            shape = [max(1, round(edge * scale)) for edge in channel.shape]
+            shape[0] = channel.shape[0] if in_plane else shape[0]
+            small = torch.nn.functional.interpolate(torch.from_numpy(channel)[None, None], shape, mode="nearest-exact")
+            channel[...] = torch.nn.functional.interpolate(small, channel.shape, mode="trilinear")[0, 0].numpy()
+    return image

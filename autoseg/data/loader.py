@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -58,7 +59,7 @@ class BatchLoader:
         except BrokenProcessPool as error:
             self.close()
             raise ResourceError(
-                "A process that makes batches was killed; most often the machine ran out of memory.",
+                "A process that makes batches ended by itself: most often it was killed for lack of memory.",
                 "Use fewer --workers (0 needs least memory), or a smaller patch or batch.",
             ) from error
         except Exception:
@@ -95,6 +96,7 @@ def _processes(source: PatchSource, workers: int) -> ProcessPoolExecutor:
 def _start_process(source: PatchSource) -> None:
     global _source
     _source = source
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the training, which then closes the loader
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

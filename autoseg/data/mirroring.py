@@ -28,7 +28,7 @@ def left_right_exchange(labels: Labels, pairs: Sequence[tuple[str, str]]) -> Lef
     Each pair's values are exchanged in order. That must be consistent over all pairs, and must turn every class (also
     an unpaired region that shares values with a pair) into exactly one class.
     """
-    becomes = {value: value for value in range(max(labels.values) + 1)}
+    becomes = {value: value for value in range(max(labels.values + labels.region_values) + 1)}
     for left, right in pairs:
         if len(labels.classes[left]) != len(labels.classes[right]):
             return None

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autoseg.geometry import Box
+from autoseg.preprocessing.foreground import ANNOTATED
 
 if TYPE_CHECKING:
     from autoseg.preprocessing.store import PreparedStore
 
-ANNOTATED = "annotated"
 ORDER_STREAM = 1
 
 

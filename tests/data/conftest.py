@@ -1,12 +1,16 @@
-"""A store of prepared cases in memory, and plans that fit it."""
+"""Sources of patches over prepared cases in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 
+from autoseg.data.source import PatchSource
 from autoseg.labels import Labels
 from autoseg.plans import ChannelPlan, IntensityStatistics, LevelSpec, NetworkSpec, Plans, StagePlan, Target
 
@@ -16,12 +20,9 @@ class MemoryStore:
     """Answers like PreparedStore: images (C, Z, Y, X), labels (Z, Y, X), an index of the voxels of each class."""
 
     meaning: Labels
-    images: dict[str, np.ndarray]
     maps: dict[str, np.ndarray]
+    images: dict[str, np.ndarray]
     not_contoured: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def case_ids(self) -> list[str]:
-        return sorted(self.images)
 
     def image(self, case_id: str) -> np.ndarray:
         return self.images[case_id]
@@ -44,23 +45,48 @@ class MemoryStore:
 
 
 def make_stage(patch_size: tuple[int, ...], batch_size: int = 2) -> StagePlan:
-    d = len(patch_size)
-    level = LevelSpec((1,) * d, (3,) * d, (8, 8))
-    network = NetworkSpec("unet", d, 1, 3, (level,))
-    return StagePlan("stage", (1.0,) * d, tuple(map(float, patch_size)), patch_size, batch_size, network, False)
+    ones = (1,) * len(patch_size)
+    network = NetworkSpec("unet", len(patch_size), 1, 3, (LevelSpec(ones, (3,) * len(patch_size), (8, 8)),))
+    return StagePlan("stage", (1.0,) * len(patch_size), patch_size, patch_size, batch_size, network, False)
 
 
-def make_plans(stage: StagePlan, **changes: object) -> Plans:
-    statistics = IntensityStatistics(0, 0, 1, -1, 1, -1, 1)
-    values: dict = {
+def make_plans(stage: StagePlan, **changes: Any) -> Plans:
+    channel = ChannelPlan("CT", "ct", IntensityStatistics(0, 0, 1, -1, 1, -1, 1), masked=changes.pop("masked", False))
+    values: dict[str, Any] = {
         "name": "plans",
         "planner": "default",
         "dataset_name": "Dataset001_Balls",
         "fingerprint": "",
         "target": Target("cpu", 1 << 30),
         "transpose": (0, 1, 2),
-        "channels": (ChannelPlan("CT", "ct", statistics),),
+        "channels": (channel,),
         "stages": {stage.name: stage},
         "configurations": {stage.name: (stage.name,)},
     }
     return Plans(**(values | changes))
+
+
+@pytest.fixture
+def source_of() -> Callable[..., PatchSource]:
+    """Makes a source: source_of(maps, patch_size, labels=, images=, not_contoured=, plans={...}, batch_size=, ...)."""
+
+    def make(maps: dict[str, np.ndarray], patch_size: tuple[int, ...], **options: Any) -> PatchSource:
+        labels = options.pop("labels", Labels({"left": (1,), "right": (2,)}))
+        images = options.pop("images", {name: array[None].astype(np.float32) for name, array in maps.items()})
+        store = MemoryStore(labels, maps, images, options.pop("not_contoured", {}))
+        stage = make_stage(patch_size, options.pop("batch_size", 2))
+        plans = make_plans(stage, **options.pop("plans", {}))
+        previous = store if options.pop("previous", False) else None
+        return PatchSource(store, list(maps), plans, stage, labels, previous=previous, **options)
+
+    return make
+
+
+@pytest.fixture
+def two_balls() -> dict[str, np.ndarray]:
+    """Two cases of 24 x 28 x 32 voxels: label 1 in the half of low x, label 2 in that of high x, unlike in size."""
+    z, y, x = np.ogrid[:24, :28, :32]
+    labels = np.zeros((24, 28, 32), np.int16)
+    labels[(z - 12) ** 2 + (y - 14) ** 2 + (x - 9) ** 2 <= 25] = 1
+    labels[(z - 12) ** 2 + (y - 14) ** 2 + (x - 22) ** 2 <= 9] = 2
+    return {"case_0": labels, "case_1": labels.copy()}
