@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.dataset import Labels
 from autoseg.errors import FileError, FormatError, OptionError
 from autoseg.files import from_json, read_json, write_json
 from autoseg.geometry import Box
+from autoseg.labels import Labels
 
 POSTPROCESSING_SCHEMA = 1
 KINDS = ("largest_component", "minimum_volume", "fill_holes")

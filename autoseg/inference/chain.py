@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autoseg.dataset import Labels
 from autoseg.inference.predictor import StagePredictor
 from autoseg.io import Volume
+from autoseg.labels import Labels
 from autoseg.plans import Plans
 from autoseg.preprocessing.case import CaseRecord, prepare
 from autoseg.preprocessing.resampling import resample_labels

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from autoseg.dataset import Labels
 from autoseg.errors import OptionError
 from autoseg.inference.chain import Progress
 from autoseg.inference.model import Model
 from autoseg.io import Volume
+from autoseg.labels import Labels
 from autoseg.postprocessing import Rule, apply_rules
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.dataset import FILE_ENDINGS, Case
+from autoseg.dataset import Case, split_channel, visible_files
 from autoseg.errors import AutosegError, FileError, FormatError, OptionError
-from autoseg.files import TEMPORARY_PREFIX, read_json
+from autoseg.files import read_json
+from autoseg.io import FILE_ENDINGS
 
 if TYPE_CHECKING:
     from autoseg.io import Volume
 
-CHANNEL = re.compile(r"(.+)_(\d{4})")
 LISTS = (".txt", ".json")
 SHOWN = 20
 
@@ -96,12 +95,10 @@ def _findings(case: Case, channel_names: Sequence[str]) -> list[FileError]:
 
 
 def _in_folder(folder: Path, channel_names: Sequence[str], file_ending: str) -> list[Case]:
-    names = sorted(path for path in folder.iterdir() if not path.name.startswith((".", TEMPORARY_PREFIX)))
-    files = [path for path in names if path.name.endswith(file_ending)]
-    files = files or [path for path in names if _ending(path) is not None]
+    files = visible_files(folder, file_ending) or [path for path in visible_files(folder) if _ending(path)]
     numbered = [path for path in files if _number(path) is not None]
     if any(_number(path) == 0 for path in numbered):
-        return [Case(_stem(path)[:-5], (path,)) for path in numbered]
+        return [Case(split_channel(_stem(path))[0], (path,)) for path in numbered]
     if len(channel_names) > 1 and numbered:
         raise FileError(numbered[0], "has no channel 0000 beside it.", f"Channels: {', '.join(channel_names)}.")
     return [Case(_stem(path), (path,)) for path in files]
@@ -156,11 +153,10 @@ def _stem(path: Path) -> str:
 
 def _number(path: Path) -> int | None:
     """The channel in a name such as CASE_0001.nii.gz, if it has one."""
-    match = CHANNEL.fullmatch(_stem(path))
-    return int(match[2]) if match else None
+    return split_channel(_stem(path))[1]
 
 
 def _case_id(path: Path, channel_count: int) -> str:
     """The name without its channel number; a number that the model has no channel for belongs to the name."""
-    number = _number(path)
-    return _stem(path) if number is None or number >= channel_count else _stem(path)[:-5]
+    case_id, number = split_channel(_stem(path))
+    return case_id if number is not None and number < channel_count else _stem(path)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.dataset import Labels
 from autoseg.errors import GeometryError, OptionError
 from autoseg.geometry import Geometry
 from autoseg.inference.chain import Chain, Progress, StageOutput
 from autoseg.inference.model_files import ModelFiles, read_model_files
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
 from autoseg.io import Volume
+from autoseg.labels import Labels
 from autoseg.plans import Ints
 from autoseg.postprocessing import Rule, apply_rules
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.dataset import Labels, read_channel_names, read_labels_entry
+from autoseg.dataset import read_channel_names
 from autoseg.errors import FileError
 from autoseg.files import read_json
+from autoseg.labels import Labels, read_labels_entry
 from autoseg.plans import Plans, StagePlan, read_plans
 from autoseg.postprocessing import Rule, read_rules
 

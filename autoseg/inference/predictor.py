@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoseg.dataset import Labels
+from autoseg.data.mirroring import left_right_exchange
 from autoseg.errors import OptionError
 from autoseg.inference.sliding_window import Progress, Windows, slide
+from autoseg.labels import Labels
 from autoseg.plans import Ints, Plans, StagePlan
 from autoseg.runtime import autocast, choose_device, choose_precision
 
@@ -70,11 +71,18 @@ class StagePredictor:
         )
         self._format: Any = torch.channels_last if stage.is_2d else torch.channels_last_3d
         self.networks = [_placed(network, self.device, self._format) for network in networks]
-        self.flips = flip_axes(plans.mirror_axes, options.flips, is_2d=stage.is_2d)
         self._class_values = list(labels.classes.values()) if stage.previous_stage is not None else []
-        self._left_right_axis = plans.left_right_axis if plans.left_right_pairs else None
-        self._partners = _partners(labels, plans.left_right_pairs)
         self._first_class = 0 if labels.has_regions else 1
+        self._prepare_flips(plans, labels, options.flips)
+
+    def _prepare_flips(self, plans: Plans, labels: Labels, flips: str | int | Ints) -> None:
+        """As in training: left and right are exchanged where labels can express it, else that axis is left out."""
+        exchange = left_right_exchange(labels, plans.left_right_pairs)
+        self._left_right_axis = plans.left_right_axis if plans.left_right_pairs else None
+        self._partners = list(range(len(labels.names))) if exchange is None else exchange.classes.tolist()
+        forbidden = self._left_right_axis if exchange is None else None
+        axes = tuple(axis for axis in plans.mirror_axes if axis != forbidden)
+        self.flips = flip_axes(axes, flips, is_2d=self.stage.is_2d)
 
     def logits(
         self, image: np.ndarray, previous_labels: np.ndarray | None = None, *, progress: Progress | None = None
@@ -137,12 +145,6 @@ def flip_axes(mirror_axes: Ints, flips: str | int | Ints, *, is_2d: bool) -> tup
 
 def _placed(network: Any, device: str, memory_format: Any) -> nn.Module:
     return network.to(device, memory_format=memory_format).eval()
-
-
-def _partners(labels: Labels, pairs: tuple[tuple[str, str], ...]) -> list[int]:
-    """For each class the index of the class on the other side; its own where it has none."""
-    partner = {name: other for left, right in pairs for name, other in ((left, right), (right, left))}
-    return [labels.names.index(partner.get(name, name)) for name in labels.names]
 
 
 def _order(partners: list[int], first: int) -> list[int]:
