@@ -15,6 +15,7 @@ from autoseg.io import streams
 from autoseg.io.storage import StoredVoxels, array_shape, check_size, corner_tolerance_mm, make_geometry
 
 LONGEST_HEADER = 540
+LONGEST_EDGE = 32767
 SCANNER = 1
 QFORM_TOLERANCE_MM = 1e-2
 FIX_FORMS = "Decide which one is right and write it to both (nibabel: image.set_sform, image.set_qform)."
@@ -43,12 +44,11 @@ def write(path: Path, array: np.ndarray, geometry: Geometry) -> None:
     code 0, and readers take the sform.
     """
     import nibabel
-    from nibabel.spatialimages import HeaderDataError
 
-    try:
-        image = nibabel.Nifti1Image(array.T, geometry.affine, dtype=array.dtype)
-    except HeaderDataError as error:
-        raise FileError(path, f"cannot be NIfTI: {error}.", "Choose another format, such as .nrrd.") from error
+    if max(array.shape) > LONGEST_EDGE:
+        fact = f"cannot be NIfTI: an axis has {max(array.shape)} voxels, the format allows {LONGEST_EDGE}."
+        raise FileError(path, fact, "Choose another format, such as .nrrd.")
+    image = nibabel.Nifti1Image(array.T, geometry.affine, dtype=array.dtype)
     image.header.set_xyzt_units("mm")
     image.set_sform(geometry.affine, SCANNER)
     image.set_qform(geometry.affine, SCANNER)
