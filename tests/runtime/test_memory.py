@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from autoseg.runtime.memory import available_memory_bytes, cgroup_memory_left, peak_memory_bytes
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def version_2(tmp_path: Path) -> Path:
+    (tmp_path / "memory.max").write_text(f"{4 * GIB}\n")
+    (tmp_path / "memory.current").write_text(f"{3 * GIB}\n")
+    (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {1 * GIB}\nactive_file 7\n")
+    return tmp_path
+
+
+@pytest.fixture
+def version_1(tmp_path: Path) -> Path:
+    folder = tmp_path / "memory"
+    folder.mkdir()
+    (folder / "memory.limit_in_bytes").write_text(f"{4 * GIB}\n")
+    (folder / "memory.usage_in_bytes").write_text(f"{3 * GIB}\n")
+    (folder / "memory.stat").write_text("inactive_file 5\ntotal_inactive_file 0\n")
+    return tmp_path
+
+
+def test_limit_less_usage_without_droppable_cache(version_2: Path) -> None:
+    assert cgroup_memory_left(version_2) == 2 * GIB
+
+
+def test_older_cgroups(version_1: Path) -> None:
+    assert cgroup_memory_left(version_1) == 1 * GIB
+
+
+def test_no_limit(version_2: Path) -> None:
+    (version_2 / "memory.max").write_text("max\n")
+    assert cgroup_memory_left(version_2) is None
+    assert cgroup_memory_left(version_2 / "nowhere") is None
+
+
+def test_over_the_limit_leaves_nothing(version_2: Path) -> None:
+    (version_2 / "memory.current").write_text(f"{9 * GIB}\n")
+    assert available_memory_bytes(version_2) == 0
+
+
+def test_machine_bounds_what_is_available(version_2: Path) -> None:
+    (version_2 / "memory.max").write_text(str(1 << 60))
+    assert 0 < available_memory_bytes(version_2) < psutil.virtual_memory().total
+
+
+def test_peak_grows_with_what_is_held() -> None:
+    before = peak_memory_bytes()
+    held = np.ones(before // 8 + (32 << 20) // 8)
+    assert peak_memory_bytes() > before
+    assert held.nbytes > before
