@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from autoseg.errors import AutosegError
 
+OUR_PACKAGES = ("autoseg", "planners", "trainers", "dataset_conversion")
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -27,7 +28,10 @@ def parser(description: str, epilog: str = "") -> argparse.ArgumentParser:
 def run(command: Command, arguments: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     """Parse, run, and turn the user's errors into a message on stderr and exit code 2, an interrupt into 130."""
     options = arguments.parse_args(argv)
-    logging.basicConfig(level=logging.DEBUG if options.debug else logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if options.debug:
+        for package in OUR_PACKAGES:
+            logging.getLogger(package).setLevel(logging.DEBUG)
     try:
         return command(options)
     except AutosegError as error:
