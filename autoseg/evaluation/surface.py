@@ -12,6 +12,11 @@ import numpy as np
 from autoseg.evaluation.surfels import contour_lengths, neighbour_codes, surfel_areas
 from autoseg.geometry import Box
 
+NEAR_VOXELS = 16
+FEW_POINTS = 2000
+# Grid points of the box: a distance transform takes about 40 bytes for each.
+LARGEST_TRANSFORM = 2**25
+
 
 @dataclass(frozen=True, eq=False)
 class Surface:
@@ -85,21 +90,36 @@ def _surface(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> Surface:
 
 
 def _nearest_mm(start: Surface, goal: Surface, spacing_mm: tuple[float, ...]) -> np.ndarray:
-    """(n,) mm from each point of start to the nearest of goal: zero where they share it, else found in a k-d tree.
+    """(n,) mm from each point of start to the nearest of goal.
 
-    Far quicker and smaller than a distance transform of the box: only points that differ are looked up. The distance is
-    computed anew from whole indices, so that one of exactly the tolerance is not pushed over it by rounding.
+    Zero where they share it, else found in a k-d tree, which is quicker and smaller than a distance transform of the
+    box while surfaces lie close. For many points far off (a ball's centre is equally far from all of its surface) the
+    tree would be slow, and the transform takes over.
     """
     from scipy.spatial import cKDTree
 
     spacing = np.asarray(spacing_mm, dtype=float)
-    distances = np.zeros(len(start.points))
     apart = ~goal.present[tuple(start.points.T)]
-    if apart.any():
-        points = start.points[apart]
-        _, nearest = cKDTree(goal.points * spacing).query(points * spacing)
-        distances[apart] = np.sqrt((((points - goal.points[nearest]) * spacing) ** 2).sum(axis=1))
+    if not apart.any():
+        return np.zeros(len(start.points))
+    points = start.points[apart]
+    tree = cKDTree(goal.points * spacing)
+    nearest = tree.query(points * spacing, distance_upper_bound=NEAR_VOXELS * spacing.max())[1]
+    far = nearest == len(goal.points)
+    if np.count_nonzero(far) > FEW_POINTS and goal.present.size <= LARGEST_TRANSFORM:
+        return _transformed_mm(start, goal, spacing)
+    if far.any():
+        nearest[far] = tree.query(points[far] * spacing)[1]
+    distances = np.zeros(len(start.points))
+    # From whole indices, so that rounding does not push a distance of exactly the tolerance over it.
+    distances[apart] = np.sqrt((((points - goal.points[nearest]) * spacing) ** 2).sum(axis=1))
     return distances
+
+
+def _transformed_mm(start: Surface, goal: Surface, spacing: np.ndarray) -> np.ndarray:
+    from scipy.ndimage import distance_transform_edt
+
+    return distance_transform_edt(~goal.present, sampling=spacing)[start.present]
 
 
 def _sorted(distances: np.ndarray, areas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
