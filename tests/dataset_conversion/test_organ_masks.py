@@ -1,0 +1,205 @@
+"""Folders of patients with a mask per organ."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.checking import check_dataset
+from autoseg.dataset import read_dataset
+from autoseg.errors import DatasetError, FileError, OptionError
+from autoseg.geometry import Geometry
+from autoseg.io import Volume, read_labels, write_image, write_labels
+from dataset_conversion.organ_masks import MaskLayout, OrganMasksConverter, convert_organ_masks
+
+GRID = Geometry((3, 4, 5), (2.0, 1.0, 1.0))
+Organs = dict[str, tuple[int, int]]
+BOTH: Organs = {"Cord": (0, 2), "Liver": (0, 5)}
+
+
+def make_patient(
+    folder: Path, organs: Organs, *, value: int = 1, grid: Geometry = GRID, masks: str = "structures"
+) -> Path:
+    """A CT of noise and masks that fill the columns x from start to stop."""
+    noise = np.random.default_rng(len(str(folder))).standard_normal(GRID.shape).astype(np.float32)
+    write_image(folder / "ct.nii.gz", Volume(noise + sum(folder.name.encode()), GRID))
+    for name, (start, stop) in organs.items():
+        mask = np.zeros(GRID.shape, np.int16)
+        mask[:, :, start:stop] = value
+        write_labels(folder / masks / f"{name}.nii.gz", Volume(mask, grid))
+    return folder
+
+
+def labels_of(raw: Path, case_id: str, part: str = "Tr") -> list[int]:
+    """The labels along x of one line."""
+    return read_labels(raw / f"labels{part}" / f"{case_id}.nii.gz").array[0, 0].tolist()
+
+
+def test_train_and_test_folders(tmp_path: Path) -> None:
+    for name in ("train/p1", "train/p2", "test/p3"):
+        make_patient(tmp_path / "in" / name, BOTH)
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout())
+    dataset = read_dataset(tmp_path / "raw")
+    assert [case.id for case in dataset.cases] == ["p1", "p2"]
+    assert [case.id for case in dataset.test_cases] == ["p3"]
+    assert dataset.labels.classes == {"Cord": (1,), "Liver": (2,)}
+    assert dataset.channel_names == ("CT",)
+    assert check_dataset(dataset) == []
+
+
+def test_a_flat_folder_is_all_training(tmp_path: Path) -> None:
+    for name in ("p1", "p2", ".hidden"):
+        make_patient(tmp_path / "in" / name, BOTH)
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout())
+    assert [case.id for case in read_dataset(tmp_path / "raw").cases] == ["p1", "p2"]
+
+
+def test_the_smaller_organ_is_on_top_and_priority_overrules(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", BOTH)
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout())
+    assert labels_of(tmp_path / "raw", "p1") == [1, 1, 2, 2, 2]
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout(priority=("Liver",)))
+    assert labels_of(tmp_path / "raw", "p1") == [2, 2, 2, 2, 2]
+
+
+def test_the_first_in_priority_is_on_top_of_the_second(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", {"A": (0, 3), "B": (1, 4), "C": (2, 5)})
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout(priority=("B", "C")))
+    assert labels_of(tmp_path / "raw", "p1") == [1, 2, 2, 2, 3]
+
+
+def test_equal_sizes_are_settled_by_name(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", {"B": (1, 4), "A": (0, 3)})
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout())
+    assert labels_of(tmp_path / "raw", "p1") == [1, 1, 1, 2, 0]
+
+
+def test_a_missing_organ_is_not_contoured(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/train/p1", BOTH)
+    make_patient(tmp_path / "in/train/p2", {"Liver": (0, 5)})
+    make_patient(tmp_path / "in/test/p3", {"Cord": (0, 1)})
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout())
+    dataset = read_dataset(tmp_path / "raw")
+    assert [case.not_contoured for case in dataset.cases] == [(), ("Cord",)]
+    assert dataset.test_cases[0].not_contoured == ("Liver",)
+    assert labels_of(tmp_path / "raw", "p2") == [2, 2, 2, 2, 2]
+
+
+def test_an_empty_mask_was_looked_for(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", {"Cord": (0, 0), "Liver": (0, 5)})
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout())
+    assert read_dataset(tmp_path / "raw").cases[0].not_contoured == ()
+
+
+def test_masks_of_255_beside_the_image(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", BOTH, value=255, masks=".")
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout(masks="."))
+    assert labels_of(tmp_path / "raw", "p1") == [1, 1, 2, 2, 2]
+
+
+def test_aliases_and_a_choice_of_organs(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", {"LeftParotid": (0, 1), "Liver": (1, 2), "Cord": (2, 3)})
+    make_patient(tmp_path / "in/p2", {"parotid_l": (0, 1), "Liver": (1, 2)})
+    layout = MaskLayout(aliases={"LeftParotid": "Parotid_L", "parotid_l": "Parotid_L"}, organs=("Parotid_L", "Cord"))
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", layout)
+    dataset = read_dataset(tmp_path / "raw")
+    assert dataset.labels.classes == {"Parotid_L": (1,), "Cord": (2,)}
+    assert labels_of(tmp_path / "raw", "p1") == [1, 0, 2, 0, 0]
+    assert dataset.case("p2").not_contoured == ("Cord",)
+
+
+def test_two_files_of_one_organ_are_refused(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", {"A": (0, 1), "B": (1, 2)})
+    with pytest.raises(DatasetError, match=r"A.nii.gz and B.nii.gz are both X"):
+        convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout(aliases={"A": "X", "B": "X"}))
+
+
+def test_a_mask_on_another_grid_is_named(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", BOTH, grid=replace(GRID, origin_mm=(9.0, 0.0, 0.0)))
+    with pytest.raises(DatasetError, match=r"p1: .*Cord.nii.gz does not lie on the grid.*9 mm apart"):
+        convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout())
+
+
+def test_a_mask_of_several_values_is_named(tmp_path: Path) -> None:
+    folder = make_patient(tmp_path / "in/p1", BOTH)
+    several = np.arange(np.prod(GRID.shape), dtype=np.int16).reshape(GRID.shape) % 3
+    write_labels(folder / "structures/Cord.nii.gz", Volume(several, GRID))
+    with pytest.raises(DatasetError, match=r"Cord.nii.gz: is not a mask: it holds the values \[0, 1, 2\]"):
+        convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout())
+
+
+def test_a_patient_without_image_is_named(tmp_path: Path) -> None:
+    (make_patient(tmp_path / "in/p1", BOTH) / "ct.nii.gz").unlink()
+    with pytest.raises(DatasetError, match=r"p1: .*ct.nii.gz: does not exist"):
+        convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout())
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        (MaskLayout(organs=("Spleen",)), "--organs names 'Spleen', which no patient has. Found: Cord, Liver"),
+        (MaskLayout(priority=("Spleen",)), "--priority names 'Spleen'"),
+    ],
+)
+def test_an_organ_that_no_patient_has(tmp_path: Path, layout: MaskLayout, message: str) -> None:
+    make_patient(tmp_path / "in/p1", BOTH)
+    with pytest.raises(OptionError, match=message):
+        convert_organ_masks(tmp_path / "in", tmp_path / "raw", layout)
+
+
+def test_a_source_without_patients_or_masks_or_at_all(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(DatasetError, match="no folder of a patient"):
+        convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout())
+    make_patient(tmp_path / "in/p1", {})
+    with pytest.raises(DatasetError, match="No patient has a mask in structures/"):
+        convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout())
+    with pytest.raises(FileError, match="is not a folder"):
+        convert_organ_masks(tmp_path / "nowhere", tmp_path / "raw", MaskLayout())
+
+
+def parse(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    OrganMasksConverter().add_arguments(parser)
+    return argparse.Namespace(**vars(parser.parse_args(arguments)), workers=1)
+
+
+def test_the_options_of_the_command(tmp_path: Path) -> None:
+    folder = make_patient(tmp_path / "in/p1", {"LeftParotid": (0, 2), "Liver": (0, 5)})
+    (folder / "ct.nii.gz").rename(folder / "t1.nii.gz")
+    options = parse("--image", "t1.nii.gz", "--alias", "Parotid_L=LeftParotid.nii.gz, Left", "--priority", "Liver")
+    OrganMasksConverter().convert(tmp_path / "in", tmp_path / "raw", options, None)
+    dataset = read_dataset(tmp_path / "raw")
+    assert dataset.channel_names == ("T1",)
+    assert dataset.labels.classes == {"Liver": (1,), "Parotid_L": (2,)}
+    assert labels_of(tmp_path / "raw", "p1") == [1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--alias", "LeftParotid"), "is not like Parotid_L=LeftParotid"),
+        (("--alias", "A=x", "--alias", "B=x"), "gives 'x' to both A and B"),
+        (("--image", "a.nii.gz", "--image", "b.nii.gz", "--channel-name", "CT"), "2 images and 1 channel names"),
+    ],
+)
+def test_options_that_make_no_sense(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        OrganMasksConverter().convert(tmp_path, tmp_path / "raw", parse(*arguments), None)
+
+
+@pytest.mark.real_data
+def test_head_and_neck_patients(test_data: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in/train"
+    source.mkdir(parents=True)
+    for name in ("hn_002", "hn_004"):
+        (source / name).symlink_to(test_data / "head_neck_oar/train" / name)
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout(), workers=2)
+    dataset = read_dataset(tmp_path / "raw")
+    assert dataset.labels.names[0] == "Brainstem"
+    assert [case.not_contoured for case in dataset.cases] == [("Larynx",), ()]
+    assert check_dataset(dataset) == []
