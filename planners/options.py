@@ -1,0 +1,68 @@
+"""What a user may tell a planner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autoseg.errors import OptionError
+from autoseg.plans import Ints, Target
+
+GIBIBYTE = 1024**3
+CASCADES = ("auto", "always", "never")
+GOLDEN_TARGET = Target("cuda", 8 * GIBIBYTE)
+"""The GPU that the peer's rules were made for."""
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Decisions taken by the user; None leaves them to the planner.
+
+    Per-axis values are in the volume's order (z, y, x). base_filters: channels of the finest level. pooling: how many
+    times the resolution is halved. patch_size: three edges for the 3D stages, or two for the 2D one. batch_size: of
+    every stage. spacing_mm: of the full resolution. cascade: auto, always or never.
+    """
+
+    base_filters: int | None = None
+    pooling: int | None = None
+    patch_size: Ints | None = None
+    batch_size: int | None = None
+    spacing_mm: tuple[float, ...] | None = None
+    cascade: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range, by the name of the option."""
+        for name, least in (("base_filters", 1), ("pooling", 0), ("batch_size", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise OptionError(f"--{name.replace('_', '-')} must be at least {least}, not {value}.")
+        if self.patch_size is not None and (len(self.patch_size) not in (2, 3) or min(self.patch_size) < 2):
+            raise OptionError(
+                f"--patch-size must be three edges of at least 2 voxels (two for 2D), not {self.patch_size}."
+            )
+        if self.spacing_mm is not None and (len(self.spacing_mm) != 3 or not min(self.spacing_mm) > 0):
+            raise OptionError(f"--spacing must be three positive numbers of mm (z,y,x), not {self.spacing_mm}.")
+        if self.cascade not in CASCADES:
+            raise OptionError(f"--cascade must be one of {', '.join(CASCADES)}, not {self.cascade!r}.")
+
+
+@dataclass(frozen=True)
+class PlanningOptions:
+    """Everything that a planner is told beside the fingerprint.
+
+    name: of the plans. target: the device, its memory, and the time per fold and stage. seconds_per_multiply_add: of
+    training on the target (autoseg.runtime measures it); None for a cautious guess.
+    """
+
+    name: str = "plans"
+    target: Target = GOLDEN_TARGET
+    overrides: Overrides = Overrides()
+    seconds_per_multiply_add: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a target that cannot be planned for."""
+        if self.target.device not in ("cpu", "cuda"):
+            raise OptionError(f"--device must be cpu or cuda, not {self.target.device!r}.")
+        if self.target.memory_bytes <= 0:
+            raise OptionError(f"--memory must be positive, not {self.target.memory_bytes}.")
+        if self.target.budget_seconds is not None and self.target.budget_seconds <= 0:
+            raise OptionError(f"--budget must be positive, not {self.target.budget_seconds}.")

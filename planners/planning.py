@@ -1,0 +1,164 @@
+"""From a fingerprint to plans: the order in which things are decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from autoseg.errors import PlanningError
+from autoseg.fingerprint import Fingerprint
+from autoseg.labels import Labels
+from autoseg.plans import ChannelPlan, Ints, NetworkSpec, Plans, StagePlan, TrainingPlan
+from planners import reasons
+from planners.cascade import LowResolution, find_low_resolution
+from planners.options import PlanningOptions
+from planners.recipe import Recipe
+from planners.rules import budget
+from planners.rules.mirroring import Mirroring, choose_mirroring
+from planners.rules.normalization import plan_channels
+from planners.rules.spacing import Grid, TargetSpacing, axis_order, resampled_median_shape, target_spacing
+from planners.stages import StageDraft, StagePlanner
+
+
+@dataclass(frozen=True)
+class Drafts:
+    """Everything that was decided, before it is written down as plans.
+
+    stages: by name, in the order of the plans. low: the search for a low resolution; None where there is no 3D.
+    """
+
+    spacing: TargetSpacing
+    transpose: Ints
+    channels: tuple[ChannelPlan, ...]
+    mirroring: Mirroring
+    stages: dict[str, StageDraft]
+    low: LowResolution | None
+
+
+def make_plans(
+    recipe: Recipe, fingerprint: Fingerprint, labels: Labels | None = None, options: PlanningOptions | None = None
+) -> Plans:
+    """Decide everything about a dataset by a recipe.
+
+    labels: None for the fingerprint's classes as plain labels. options: None for the peer's 8 GB GPU. Raises
+    PlanningError for a memory, patch or pooling that leaves no network.
+    """
+    labels, options = labels or fingerprint.plain_labels, options or PlanningOptions()
+    if not fingerprint.cases:
+        raise PlanningError("A plan needs at least one training case.")
+    drafts = _draft(recipe, fingerprint, labels, options)
+    stages = {name: _stage_plan(name, draft, drafts, options) for name, draft in drafts.stages.items()}
+    if "3d_lowres" in stages:
+        stages["3d_cascade_fullres"] = _guided(stages["3d_fullres"], "3d_lowres", len(labels.classes))
+    return Plans(
+        name=options.name,
+        planner=recipe.planner,
+        dataset_name=fingerprint.dataset_name,
+        fingerprint=fingerprint.checksum,
+        target=options.target,
+        transpose=drafts.transpose,
+        channels=drafts.channels,
+        stages=stages,
+        configurations=_configurations(stages),
+        mirror_axes=drafts.mirroring.axes,
+        left_right_axis=drafts.mirroring.left_right_axis,
+        left_right_pairs=drafts.mirroring.pairs,
+        decisions=reasons.decisions(drafts, fingerprint, options, recipe),
+    )
+
+
+def _draft(recipe: Recipe, fingerprint: Fingerprint, labels: Labels, options: PlanningOptions) -> Drafts:
+    spacings, shapes = fingerprint.spacings, fingerprint.cropped_shapes
+    spacing = target_spacing(spacings, shapes)
+    if options.overrides.spacing_mm:
+        spacing = replace(spacing, spacing_mm=options.overrides.spacing_mm)
+    transpose = axis_order(spacing.spacing_mm)
+    fullres = _full_grid(spacing, resampled_median_shape(spacings, shapes, spacing.spacing_mm), transpose)
+    planner = StagePlanner(
+        recipe,
+        options,
+        in_channels=len(fingerprint.channels),
+        out_channels=labels.output_count,
+        label_count=1 + len(labels.classes) + (labels.ignore is not None),
+        cases=len(fingerprint.cases),
+        patch_size=_in_plan_order(options.overrides.patch_size, transpose),
+    )
+    stages, low = _draft_stages(fullres, planner)
+    _check_pooling(stages, options)
+    return Drafts(
+        spacing, transpose, plan_channels(fingerprint), choose_mirroring(fingerprint, labels, transpose), stages, low
+    )
+
+
+def _full_grid(spacing: TargetSpacing, shape: tuple[float, ...], transpose: Ints) -> Grid:
+    voxels = shape[0] * shape[1] * shape[2]
+    return Grid(tuple(spacing.spacing_mm[axis] for axis in transpose), tuple(shape[axis] for axis in transpose), voxels)
+
+
+def _in_plan_order(patch: Ints | None, transpose: Ints) -> Ints | None:
+    """The user's patch: three edges are transposed, two are those of the slices."""
+    return tuple(patch[axis] for axis in transpose) if patch and len(patch) == 3 else patch
+
+
+def _draft_stages(fullres: Grid, planner: StagePlanner) -> tuple[dict[str, StageDraft], LowResolution | None]:
+    """2d always; the 3D stages unless the median case is a single slice."""
+    dataset_voxels = fullres.voxels * planner.cases
+    slices = Grid(fullres.spacing_mm[1:], fullres.median_shape[1:], fullres.median_shape[1] * fullres.median_shape[2])
+    stages = {"2d": planner.draft(slices, dataset_voxels)}
+    if fullres.median_shape[0] == 1:
+        if planner.options.overrides.cascade == "always":
+            raise PlanningError("The cases are single slices: there is no cascade.", "Leave out --cascade always.")
+        return stages, None
+    full = planner.draft(fullres, dataset_voxels)
+    low = find_low_resolution(full, planner)
+    if low.draft is not None:
+        stages["3d_lowres"] = low.draft
+    return stages | {"3d_fullres": full}, low
+
+
+def _check_pooling(stages: dict[str, StageDraft], options: PlanningOptions) -> None:
+    wanted = options.overrides.pooling
+    name = "3d_fullres" if "3d_fullres" in stages else "2d"
+    possible = len(stages[name].topology.strides) - 1
+    if wanted is not None and wanted > possible:
+        raise PlanningError(
+            f"--pooling {wanted} is too deep: the patch {stages[name].patch_size} of {name} can be halved "
+            f"{possible} times before an edge falls under 4 voxels.",
+            f"Use --pooling {possible} or a larger --patch-size.",
+        )
+
+
+def _stage_plan(name: str, draft: StageDraft, drafts: Drafts, options: PlanningOptions) -> StagePlan:
+    return StagePlan(
+        name=name,
+        spacing_mm=draft.grid.spacing_mm,
+        median_shape=draft.grid.median_shape,
+        patch_size=draft.patch_size,
+        batch_size=draft.batch_size,
+        network=draft.spec,
+        batch_dice=name == "2d" or (name == "3d_fullres" and "3d_lowres" in drafts.stages),
+        training=_training(draft, options),
+    )
+
+
+def _training(draft: StageDraft, options: PlanningOptions) -> TrainingPlan:
+    seconds = options.target.budget_seconds
+    if draft.choice is None:
+        return TrainingPlan(budget_seconds=seconds)
+    per_epoch = budget.iterations_per_epoch(draft.choice.iterations)
+    return replace(
+        budget.CPU_TRAINING,
+        epochs=max(1, draft.choice.iterations // per_epoch),
+        iterations_per_epoch=per_epoch,
+        budget_seconds=seconds or budget.DEFAULT_BUDGET_SECONDS,
+    )
+
+
+def _guided(fullres: StagePlan, previous: str, classes: int) -> StagePlan:
+    """The full resolution as the later stage of a cascade: one more input channel per class."""
+    network: NetworkSpec = replace(fullres.network, in_channels=fullres.network.in_channels + classes)
+    return replace(fullres, name="3d_cascade_fullres", network=network, previous_stage=previous)
+
+
+def _configurations(stages: dict[str, StagePlan]) -> dict[str, tuple[str, ...]]:
+    alone: dict[str, tuple[str, ...]] = {name: (name,) for name, stage in stages.items() if not stage.previous_stage}
+    return alone | ({"3d_cascade": ("3d_lowres", "3d_cascade_fullres")} if "3d_cascade_fullres" in stages else {})

@@ -1,0 +1,105 @@
+"""Which network, patch and batch a CPU can train in the time at hand.
+
+A network learns from iterations. Hence: the largest patch, and for it the widest network, with which the budget buys
+the wanted number of iterations; documentation/explanation/planning.md tells the experiments behind the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from autoseg.plans import NetworkSpec, TrainingPlan
+from planners.rules.memory import multiply_adds, training_bytes
+from planners.rules.topology import Topology
+
+DEFAULT_BUDGET_SECONDS = 3600.0
+"""Per fold and stage, where the user names no budget."""
+DEFAULT_SECONDS_PER_MULTIPLY_ADD = 1.5e-11
+"""A cautious guess for a desktop CPU, where nobody measured it."""
+WANTED_ITERATIONS = 1000
+"""Beyond these, a wider network or a larger patch is worth more than further iterations."""
+WANTED_PER_SECOND = 1.5
+"""A small budget is content with fewer: so many per second of it."""
+WIDTHS = (32, 24, 16)
+"""Channels of the finest level, widest first: multiples of 8, which vector units fill."""
+LAST_WIDTH = 8
+"""Tried at the smallest patch only."""
+SMALLEST_PATCH_VOXELS = {3: 32**3, 2: 64**2}
+"""By dimensions: a smaller patch sees too little of its surroundings."""
+BATCH_SIZES = {3: 2, 2: 8}
+"""By dimensions: small batches, because iterations count; at most what the peer's rule gives."""
+PASSES = 3
+"""A training step costs three forward passes: the backward pass finds gradients of inputs and of weights."""
+CPU_TRAINING = TrainingPlan(
+    optimizer="adamw",
+    learning_rate=5e-3,
+    schedule="cosine",
+    weight_average=0.99,
+    warmup_iterations=50,
+)
+"""Adaptive steps and averaged weights learn in hundreds of iterations; SGD with momentum .99 takes far longer."""
+EPOCHS = 20
+EPOCH_ITERATIONS = (10, 250)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network on a patch."""
+
+    base_filters: int
+    topology: Topology
+    spec: NetworkSpec
+    batch_size: int
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds of one training iteration."""
+        return PASSES * self.batch_size * multiply_adds(self.spec, self.topology.patch_size)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of training."""
+        return training_bytes(self.spec, self.topology.patch_size, self.batch_size)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The candidate that was taken, the iterations that the budget buys with it, and the last one passed over."""
+
+    candidate: Candidate
+    iterations: int
+    seconds_per_iteration: float
+    wanted: int
+    passed_over: Candidate | None
+    passed_over_iterations: int
+
+
+def wanted_iterations(budget_seconds: float) -> int:
+    """How many iterations a training should have."""
+    return max(1, min(WANTED_ITERATIONS, int(WANTED_PER_SECOND * budget_seconds)))
+
+
+def choose(
+    candidates: Iterable[Candidate], *, budget_seconds: float, seconds_per_multiply_add: float, memory_bytes: int
+) -> Choice:
+    """The first candidate that fits into memory and gets the wanted iterations; else the last, which is the cheapest.
+
+    candidates: at least one, in the order of preference.
+    """
+    wanted = wanted_iterations(budget_seconds)
+    passed, passed_iterations = None, 0
+    for candidate in candidates:
+        seconds = candidate.work * seconds_per_multiply_add
+        iterations = max(1, int(budget_seconds / seconds))
+        choice = Choice(candidate, iterations, seconds, wanted, passed, passed_iterations)
+        if iterations >= wanted and candidate.bytes <= memory_bytes:
+            return choice
+        passed, passed_iterations = candidate, iterations
+    return choice
+
+
+def iterations_per_epoch(iterations: int) -> int:
+    """Twenty epochs in a training, of a length that is neither all overhead nor a long silence."""
+    least, most = EPOCH_ITERATIONS
+    return max(least, min(most, iterations // EPOCHS))

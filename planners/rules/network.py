@@ -1,0 +1,30 @@
+"""From a topology to the network's spec, width by width."""
+
+from __future__ import annotations
+
+from autoseg.plans import LevelSpec, NetworkSpec
+from planners.recipe import WIDEST, Recipe
+from planners.rules.topology import Topology
+
+
+def network_spec(
+    topology: Topology, recipe: Recipe, *, base_filters: int, in_channels: int, out_channels: int
+) -> NetworkSpec:
+    """Widths double from level to level up to 320 (3D) or 512 (2D)."""
+    dimensions, deepest = len(topology.patch_size), len(topology.strides) - 1
+    levels = []
+    for number, (stride, kernel) in enumerate(zip(topology.strides, topology.kernels, strict=True)):
+        width = min(WIDEST[dimensions], base_filters * 2**number)
+        inside = (width,) * recipe.depth(number)
+        is_bottleneck = number == deepest
+        levels.append(
+            LevelSpec(
+                stride=stride,
+                kernel=kernel,
+                encoder_widths=inside,
+                inner_widths=inside if recipe.architecture == "residual_unet" else (),
+                upsampled_width=None if is_bottleneck else width,
+                decoder_widths=() if is_bottleneck else (width,) * recipe.decoder_depth,
+            )
+        )
+    return NetworkSpec(recipe.architecture, dimensions, in_channels, out_channels, tuple(levels))

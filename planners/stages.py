@@ -1,0 +1,183 @@
+"""One stage: patch, batch and network for a grid, by the peer's rules or by the time at hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from autoseg.errors import PlanningError
+from autoseg.plans import Ints, NetworkSpec
+from planners.options import GIBIBYTE, PlanningOptions
+from planners.recipe import BASE_FILTERS, REFERENCE_BATCH, Recipe
+from planners.rules import budget
+from planners.rules.memory import feature_map_values
+from planners.rules.network import network_spec
+from planners.rules.patch import initial_patch, shrink, widen_thin_edges
+from planners.rules.spacing import Grid
+from planners.rules.topology import Topology, find_topology
+
+REFERENCE_BYTES = 8 * GIBIBYTE
+SMALLEST_BATCH = 2
+
+
+@dataclass(frozen=True)
+class StageDraft:
+    """A stage and the numbers that led to it.
+
+    first_patch: before anything was shrunk. values: of the feature maps of one sample; allowed_values: the reference
+    for the target's memory. data_batch, memory_batch: what the dataset and the memory would allow. choice: where a
+    budget decided.
+    """
+
+    grid: Grid
+    topology: Topology
+    batch_size: int
+    base_filters: int
+    spec: NetworkSpec
+    first_patch: Ints
+    values: int
+    allowed_values: float
+    data_batch: int
+    memory_batch: int
+    choice: budget.Choice | None = None
+
+    @property
+    def patch_size(self) -> Ints:
+        """Voxels per axis in plan order."""
+        return self.topology.patch_size
+
+    @property
+    def covered(self) -> float:
+        """Voxels of the patch / voxels of a median case."""
+        return math.prod(self.patch_size) / self.grid.voxels
+
+
+@dataclass(frozen=True)
+class StagePlanner:
+    """Drafts stages of one dataset.
+
+    label_count: entries of dataset.json's labels. patch_size: the user's, in plan order, or None. cases: how many.
+    """
+
+    recipe: Recipe
+    options: PlanningOptions
+    in_channels: int
+    out_channels: int
+    label_count: int
+    cases: int
+    patch_size: Ints | None = None
+
+    def draft(self, grid: Grid, dataset_voxels: float, *, clip_patch: bool = False) -> StageDraft:
+        """The stage for a grid of two or three axes.
+
+        dataset_voxels: of all cases on this grid. clip_patch: cut a patch that the user gave to the median shape.
+        """
+        poolings = self.options.overrides.pooling
+        given = self.patch_size if self.patch_size and len(self.patch_size) == len(grid.spacing_mm) else None
+        if given and clip_patch:
+            given = tuple(min(edge, math.ceil(size)) for edge, size in zip(given, grid.median_shape, strict=True))
+        first = find_topology(grid.spacing_mm, given or initial_patch(grid.spacing_mm, grid.median_shape), poolings)
+        topology = first if given else self._fit_to_memory(first, grid)
+        topology = widen_thin_edges(topology)
+        draft = self._with_batch(topology, grid, dataset_voxels, first.patch_size)
+        return draft if self.options.target.device == "cuda" else self._fit_to_budget(draft, given is not None)
+
+    def values(self, topology: Topology) -> int:
+        """Feature map values of one sample, for the width that memory is planned with."""
+        return feature_map_values(self._spec(topology, self._base_filters), topology.patch_size, self.label_count)
+
+    @property
+    def _base_filters(self) -> int:
+        return self.options.overrides.base_filters or BASE_FILTERS
+
+    def _allowed_values(self, dimensions: int) -> float:
+        """The reference, scaled to the target's memory; on a CPU the patch never starts larger than on an 8 GB GPU."""
+        share = self.options.target.memory_bytes / REFERENCE_BYTES
+        share = share if self.options.target.device == "cuda" else min(1.0, share)
+        return self.recipe.reference_values[dimensions] * share
+
+    def _spec(self, topology: Topology, base_filters: int) -> NetworkSpec:
+        return network_spec(
+            topology,
+            self.recipe,
+            base_filters=base_filters,
+            in_channels=self.in_channels,
+            out_channels=self.out_channels,
+        )
+
+    def _fit_to_memory(self, topology: Topology, grid: Grid) -> Topology:
+        dimensions = len(grid.spacing_mm)
+        fitted = self.options.overrides.batch_size or self.recipe.fitted_batch[dimensions]
+        limit = self._allowed_values(dimensions) * REFERENCE_BATCH[dimensions]
+        while self.values(topology) * fitted > limit:
+            topology = shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.pooling)
+        return topology
+
+    def _with_batch(self, topology: Topology, grid: Grid, dataset_voxels: float, first_patch: Ints) -> StageDraft:
+        dimensions, values = len(grid.spacing_mm), self.values(topology)
+        allowed = self._allowed_values(dimensions)
+        by_memory = round(allowed / values * REFERENCE_BATCH[dimensions])
+        by_data = round(dataset_voxels * self.recipe.covered_share / math.prod(topology.patch_size))
+        return StageDraft(
+            grid=grid,
+            topology=topology,
+            batch_size=self.options.overrides.batch_size or max(min(by_memory, by_data), SMALLEST_BATCH),
+            base_filters=self._base_filters,
+            spec=self._spec(topology, self._base_filters),
+            first_patch=first_patch,
+            values=values,
+            allowed_values=allowed,
+            data_batch=by_data,
+            memory_batch=by_memory,
+        )
+
+    def _fit_to_budget(self, draft: StageDraft, patch_is_given: bool) -> StageDraft:
+        target = self.options.target
+        choice = budget.choose(
+            self._candidates(draft, patch_is_given),
+            budget_seconds=target.budget_seconds or budget.DEFAULT_BUDGET_SECONDS,
+            seconds_per_multiply_add=self.options.seconds_per_multiply_add or budget.DEFAULT_SECONDS_PER_MULTIPLY_ADD,
+            memory_bytes=target.memory_bytes,
+        )
+        chosen = choice.candidate
+        return StageDraft(
+            grid=draft.grid,
+            topology=chosen.topology,
+            batch_size=chosen.batch_size,
+            base_filters=chosen.base_filters,
+            spec=chosen.spec,
+            first_patch=draft.first_patch,
+            values=feature_map_values(chosen.spec, chosen.topology.patch_size, self.label_count),
+            allowed_values=draft.allowed_values,
+            data_batch=draft.data_batch,
+            memory_batch=draft.memory_batch,
+            choice=choice,
+        )
+
+    def _candidates(self, draft: StageDraft, patch_is_given: bool) -> Iterator[budget.Candidate]:
+        """Patches from large to small, for each the widths from wide to narrow; the narrowest only for the smallest."""
+        overrides = self.options.overrides
+        widths = (overrides.base_filters,) if overrides.base_filters else budget.WIDTHS
+        batch = overrides.batch_size or min(draft.batch_size, budget.BATCH_SIZES[len(draft.patch_size)])
+        patches = [draft.topology] if patch_is_given else list(self._smaller_patches(draft))
+        for topology in patches:
+            for width in widths:
+                yield budget.Candidate(width, topology, self._spec(topology, width), batch)
+        if not overrides.base_filters:
+            yield budget.Candidate(budget.LAST_WIDTH, patches[-1], self._spec(patches[-1], budget.LAST_WIDTH), batch)
+
+    def _smaller_patches(self, draft: StageDraft) -> Iterator[Topology]:
+        topology, grid = draft.topology, draft.grid
+        least = budget.SMALLEST_PATCH_VOXELS[len(draft.patch_size)]
+        yield topology
+        while True:
+            try:
+                topology = widen_thin_edges(
+                    shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.pooling)
+                )
+            except PlanningError:
+                return
+            if math.prod(topology.patch_size) < least:
+                return
+            yield topology
