@@ -48,7 +48,7 @@ class PerSampleNorm(torch.autograd.Function):
     """Instance normalisation as batch normalisation of one sample at a time, straight into its place in the result.
 
     Batch normalisation knows channels-last, vectorised and parallel; joining the samples by torch.cat would copy
-    everything once more. Measured in documentation/decisions/0004-instance-normalisation.md.
+    everything once more. Measured in documentation/decisions/0020-convolutions-and-normalisation.md.
     """
 
     @staticmethod

@@ -1,7 +1,7 @@
 """Whether bf16 convolutions are right and fast on this CPU, for given layers: run as a process of its own.
 
 python -m autoseg.runtime.bf16_probe reads a ProbeRequest as JSON and writes a ProbeAnswer. It may give wrong answers'
-errors, and it may crash: with some shapes the kernels do (documentation/decisions/0005-bf16-on-the-cpu.md).
+errors, and it may crash: with some shapes the kernels do (documentation/decisions/0021-bf16-on-the-cpu.md).
 """
 
 from __future__ import annotations
