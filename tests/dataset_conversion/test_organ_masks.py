@@ -59,11 +59,11 @@ def test_a_flat_folder_is_all_training(tmp_path: Path) -> None:
 
 
 def test_the_smaller_organ_is_on_top_and_priority_overrules(tmp_path: Path) -> None:
-    make_patient(tmp_path / "in/p1", BOTH)
+    make_patient(tmp_path / "in/p1", {"Aorta": (0, 5), "Cord": (0, 2)})
     convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout())
-    assert labels_of(tmp_path / "raw", "p1") == [1, 1, 2, 2, 2]
-    convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout(priority=("Liver",)))
-    assert labels_of(tmp_path / "raw", "p1") == [2, 2, 2, 2, 2]
+    assert labels_of(tmp_path / "raw", "p1") == [2, 2, 1, 1, 1]
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout(priority=("Aorta",)))
+    assert labels_of(tmp_path / "raw", "p1") == [1, 1, 1, 1, 1]
 
 
 def test_the_first_in_priority_is_on_top_of_the_second(tmp_path: Path) -> None:
