@@ -15,6 +15,11 @@ def test_the_mean_leaves_out_missing_values() -> None:
     assert (overall.mean, overall.count) == ((0.5 + 0.25) / 2, 2)
 
 
+def test_missing_values_do_not_move_the_interval() -> None:
+    (column,), _ = estimate_means(np.array([[0.5], [0.5], [np.nan], [np.nan], [np.nan]]))
+    assert (column.low, column.high) == (0.5, 0.5)
+
+
 def test_a_class_without_values_has_no_mean_and_no_part_in_the_overall_mean() -> None:
     columns, overall = estimate_means(np.array([[0.8, np.nan], [0.6, np.nan]]))
     assert columns[1] == Estimate(None, None, None, 0)

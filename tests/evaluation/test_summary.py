@@ -33,6 +33,7 @@ def test_empties_are_counted_and_not_averaged() -> None:
     spleen = example().classes["spleen"]
     assert (spleen.cases, spleen.found, spleen.missed, spleen.false_alarms, spleen.both_empty) == (2, 0, 1, 0, 1)
     assert (spleen.means["dice"].mean, spleen.means["dice"].count) == (0.0, 1)
+    assert spleen.means["volume_difference_mm3"].count == 1
 
 
 def test_infinite_distances_are_in_no_mean() -> None:
