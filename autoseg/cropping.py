@@ -29,7 +29,18 @@ def nonzero_box(image: np.ndarray) -> Box:
 
     It equals the box of nonzero_mask: filling holes does not widen it. An image of zeros gives the whole grid.
     """
-    return Box.around(_any_channel(image)) or Box.whole(image.shape[1:])
+    lines = [np.zeros(n, dtype=bool) for n in image.shape[1:]]
+    for channel in image:
+        for z, plane in enumerate(channel):
+            filled = plane != 0
+            rows = filled.any(axis=1)
+            lines[0][z] |= rows.any()
+            lines[1] |= rows
+            lines[2] |= filled.any(axis=0)
+    found = [np.flatnonzero(line) for line in lines]
+    if not len(found[0]):
+        return Box.whole(image.shape[1:])
+    return Box(tuple(int(f[0]) for f in found), tuple(int(f[-1]) + 1 for f in found))
 
 
 def _any_channel(image: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from autoseg.errors import DatasetError, GeometryError
 from autoseg.geometry import Box, Geometry, Triple
 from autoseg.io import Volume
 from autoseg.plans import Plans, StagePlan
-from autoseg.preprocessing.normalization import normalize
+from autoseg.preprocessing.normalization import NormalizedChannel, normalized
 from autoseg.preprocessing.resampling import resample_image, resample_labels, resampled_shape, separate_axis
 
 Shape3 = tuple[int, int, int]
@@ -69,12 +69,11 @@ def prepare(
     _check(volume, labels, plans, case_id)
     transposed = volume.array.transpose(0, *[axis + 1 for axis in plans.transpose])
     record = _record(transposed, volume.geometry, plans, stage, case_id, not_contoured)
-    image = np.array(transposed[(slice(None), *record.crop.slices)], dtype=np.float32, order="C")
-    _normalize(image, plans)
-    image = resample_image(image, record.prepared_shape, record.separate_axis)
+    channels = _normalized(transposed[(slice(None), *record.crop.slices)], plans)
+    image = resample_image(channels, record.prepared_shape, record.separate_axis)
     if labels is None:
         return PreparedCase(image, None, record)
-    cropped = np.array(labels.array.transpose(plans.transpose)[record.crop.slices], dtype=np.int16, order="C")
+    cropped = labels.array.transpose(plans.transpose)[record.crop.slices]
     return PreparedCase(image, resample_labels(cropped, record.prepared_shape, record.separate_axis), record)
 
 
@@ -131,11 +130,10 @@ def _record(
     )
 
 
-def _normalize(image: np.ndarray, plans: Plans) -> None:
-    """Normalise every channel of the cropped image in place."""
-    mask = nonzero_mask(image) if any(channel.masked for channel in plans.channels) else None
-    for values, channel in zip(image, plans.channels, strict=True):
-        normalize(values, channel, mask)
+def _normalized(cropped: np.ndarray, plans: Plans) -> list[NormalizedChannel]:
+    """The channels of (C, z, y, x), each normalised where it is read."""
+    mask = nonzero_mask(cropped) if any(channel.masked for channel in plans.channels) else None
+    return [normalized(values, channel, mask) for values, channel in zip(cropped, plans.channels, strict=True)]
 
 
 def _three(values: tuple[int, ...]) -> Shape3:

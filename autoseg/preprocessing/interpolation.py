@@ -9,8 +9,10 @@ in the processor's cache.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,6 +22,17 @@ BLOCK_ROWS = 32
 SPLINE_PADDING = 12
 NEGLIGIBLE = 1e-7
 """Entries below it are zeroed: products with denormal numbers would be fifteen times slower."""
+
+
+class Voxels(Protocol):
+    """What is read part by part: an array, or what computes its values when it is indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(z, y, x)."""
+
+    def __getitem__(self, index: Any, /) -> np.ndarray:
+        """The values at an index of slices."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +151,10 @@ class Regrid:
             yield Box((start, *box.start[1:]), (stop, *box.stop[1:]))
             start = stop
 
-    def read(self, array: np.ndarray, box: Box, out: np.ndarray | None = None) -> np.ndarray:
+    def read(self, array: Voxels, box: Box, out: np.ndarray | None = None) -> np.ndarray:
         """The box of the resampled array. array: (z, y, x), any numbers; returns (or fills) float32 of box.shape.
 
-        Works slab by slab: besides the result it takes memory for BLOCK_ROWS slices.
+        Works slab by slab: besides the result it takes memory for BLOCK_ROWS slices and their support.
         """
         out = np.empty(box.shape, dtype=np.float32) if out is None else out
         for slab in self.slabs(box):
@@ -165,6 +178,18 @@ class Regrid:
             y.apply(plane, box.slices[1], lines)
             x.apply_last(lines, box.slices[2], target)
         return out
+
+
+@contextmanager
+def products_in_threads(workers: int) -> Iterator[None]:
+    """While several threads multiply matrices, let each product of numpy's take one thread; torch keeps its own."""
+    if workers <= 1:
+        yield
+        return
+    from threadpoolctl import ThreadpoolController
+
+    with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
+        yield
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,14 @@
-"""How intensities are brought to a common scale: one function per scheme, all with one signature."""
+"""How intensities are brought to a common scale: one function per scheme, all with one signature.
+
+A scheme looks at a whole channel once and gives a function of single values, so that a volume is normalised slab by
+slab while it is resampled, and no normalised copy of it is ever made.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -8,51 +16,88 @@ from autoseg.plans import ChannelPlan
 from autoseg.registry import resolve
 
 NORMALIZATIONS = {
-    "ct": "autoseg.preprocessing.normalization:normalize_ct",
-    "zscore": "autoseg.preprocessing.normalization:normalize_zscore",
-    "rescale": "autoseg.preprocessing.normalization:normalize_rescale",
+    "ct": "autoseg.preprocessing.normalization:ct",
+    "zscore": "autoseg.preprocessing.normalization:zscore",
+    "rescale": "autoseg.preprocessing.normalization:rescale",
     "none": "autoseg.preprocessing.normalization:keep",
 }
 SMALLEST_SCALE = 1e-8
 """What is divided by at least, so that a constant channel becomes zero instead of NaN."""
 
+Pointwise = Callable[[np.ndarray], np.ndarray]
+"""From values of any shape to new float32 values of that shape, each by itself."""
 
-def normalize(channel: np.ndarray, plan: ChannelPlan, mask: np.ndarray | None) -> None:
-    """Normalise one channel in place by the plan's scheme.
 
-    channel: (Z, Y, X) float32, finite. mask: (Z, Y, X) bool, the non-zero voxels; needed where plan.masked.
-    Raises OptionError for a scheme that does not exist.
+@dataclass(frozen=True, eq=False)
+class NormalizedChannel:
+    """A channel that is normalised where it is read: indexing gives float32 arrays.
+
+    values: (Z, Y, X), finite. mask: (Z, Y, X) bool, outside of which the result is zero; None for no such mask.
     """
-    resolve("normalization", NORMALIZATIONS, plan.scheme)(channel, plan, mask if plan.masked else None)
+
+    values: np.ndarray
+    function: Pointwise
+    mask: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(Z, Y, X)."""
+        return self.values.shape
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        values = self.function(self.values[index])
+        if self.mask is not None:
+            values[~self.mask[index]] = 0
+        return values
 
 
-def normalize_ct(channel: np.ndarray, plan: ChannelPlan, mask: np.ndarray | None) -> None:
+def normalized(channel: np.ndarray, plan: ChannelPlan, mask: np.ndarray | None = None) -> NormalizedChannel:
+    """A channel normalised by the plan's scheme.
+
+    channel: (Z, Y, X), finite. mask: (Z, Y, X) bool, the non-zero voxels; needed where plan.masked, and then the
+    scheme's statistics are those within it. Raises OptionError for a scheme that does not exist.
+    """
+    mask = mask if plan.masked else None
+    values = channel if mask is None else channel[mask]
+    scheme = resolve("normalization", NORMALIZATIONS, plan.scheme)
+    return NormalizedChannel(channel, scheme(values, plan), mask)
+
+
+def ct(values: np.ndarray, plan: ChannelPlan) -> Pointwise:
     """Clip to the dataset's 0.5 and 99.5 percentiles of the foreground, subtract its mean, divide by its deviation."""
     facts = plan.statistics
-    np.clip(channel, facts.percentile_00_5, facts.percentile_99_5, out=channel)
-    _shift_and_scale(channel, facts.mean, facts.std, mask)
+    low, high = np.float32(facts.percentile_00_5), np.float32(facts.percentile_99_5)
+    scaled = _scaled(facts.mean, facts.std)
+    return lambda part: scaled(np.clip(part, low, high))
 
 
-def normalize_zscore(channel: np.ndarray, plan: ChannelPlan, mask: np.ndarray | None) -> None:
-    """Subtract the case's own mean, divide by its deviation; with a mask by those within it, and zero outside."""
-    values = channel if mask is None else channel[mask]
-    if values.size:
-        _shift_and_scale(channel, float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64)), mask)
+def zscore(values: np.ndarray, plan: ChannelPlan) -> Pointwise:
+    """Subtract the mean of the case's own values, divide by their deviation."""
+    if not values.size:
+        return _scaled(0, 1)
+    mean = float(values.mean(dtype=np.float64))
+    squares = sum(float(np.square(plane - np.float64(mean)).sum()) for plane in np.atleast_2d(values))
+    return _scaled(mean, (squares / values.size) ** 0.5)
 
 
-def normalize_rescale(channel: np.ndarray, plan: ChannelPlan, mask: np.ndarray | None) -> None:
+def rescale(values: np.ndarray, plan: ChannelPlan) -> Pointwise:
     """Map the case's own smallest value to 0 and its largest to 1."""
-    values = channel if mask is None else channel[mask]
-    if values.size:
-        _shift_and_scale(channel, float(values.min()), float(values.max()) - float(values.min()), mask)
+    if not values.size:
+        return _scaled(0, 1)
+    return _scaled(float(values.min()), float(values.max()) - float(values.min()))
 
 
-def keep(channel: np.ndarray, plan: ChannelPlan, mask: np.ndarray | None) -> None:
+def keep(values: np.ndarray, plan: ChannelPlan) -> Pointwise:
     """Leave the values as they are."""
+    return lambda part: np.array(part, dtype=np.float32)
 
 
-def _shift_and_scale(channel: np.ndarray, shift: float, scale: float, mask: np.ndarray | None) -> None:
-    channel -= np.float32(shift)
-    channel /= np.float32(max(scale, SMALLEST_SCALE))
-    if mask is not None:
-        channel[~mask] = 0
+def _scaled(shift: float, scale: float) -> Pointwise:
+    divisor = np.float32(max(scale, SMALLEST_SCALE))
+
+    def apply(part: np.ndarray) -> np.ndarray:
+        result = np.subtract(part, np.float32(shift), dtype=np.float32)
+        result /= divisor
+        return result
+
+    return apply

@@ -16,6 +16,7 @@ from autoseg.parallel import in_threads
 from autoseg.plans import Plans, StagePlan
 from autoseg.preprocessing.case import prepare, target_spacing_mm
 from autoseg.preprocessing.foreground import sample_foreground
+from autoseg.preprocessing.interpolation import products_in_threads
 from autoseg.preprocessing.resampling import resampled_shape
 from autoseg.preprocessing.store import PreparedStore
 from autoseg.runtime import available_memory_bytes, usable_cores
@@ -114,12 +115,11 @@ class _Preparation:
 
 def _prepare_all(preparation: _Preparation, cases: Sequence[Case], workers: int, progress: bool) -> None:
     """Prepare the cases, those with the largest files first, so that no thread ends alone with a large one."""
-    from threadpoolctl import threadpool_limits
     from tqdm import tqdm
 
     ordered = sorted(cases, key=lambda case: (-sum(path.stat().st_size for path in case.images), case.id))
     name = f"preparing {preparation.stage.grid}"
-    with threadpool_limits(limits=1 if workers > 1 else None):
+    with products_in_threads(workers):
         done = in_threads(preparation, ordered, workers)
         for _ in tqdm(done, total=len(ordered), desc=name, unit="case", disable=not progress):
             pass

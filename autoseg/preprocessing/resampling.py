@@ -7,13 +7,13 @@ across thick slices mixes what has nothing to do with each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from autoseg.geometry import Box, Shape
 from autoseg.preprocessing.extents import Extents
-from autoseg.preprocessing.interpolation import Regrid
+from autoseg.preprocessing.interpolation import Regrid, Voxels
 
 ANISOTROPY_THRESHOLD = 3.0
 TIE = 1e-6
@@ -40,41 +40,43 @@ def axis_orders(order: int, separate: int | None) -> Shape:
     return tuple(0 if axis == separate else order for axis in range(3))
 
 
-def resample_image(image: np.ndarray, shape: Shape, separate: int | None = None) -> np.ndarray:
+def resample_image(channels: Sequence[Voxels], shape: Shape, separate: int | None = None) -> np.ndarray:
     """Resample by cubic splines; values stay within the input's range, per channel, or per slice of a separate axis.
 
-    image: (C, Z, Y, X) float32. Returns (C, *shape) float32; the image itself where the shape is already right.
+    channels: (C, Z, Y, X), or a list of C things to read (Z, Y, X) from. Returns (C, *shape) float32, a new array.
     Equal to skimage.transform.resize(order=3, mode="edge", anti_aliasing=False) within 1e-6 of the value range.
     """
-    regrid = Regrid.between(image.shape[1:], shape, axis_orders(3, separate))
-    if regrid.unchanged:
-        return image
-    resampled = np.empty((len(image), *shape), dtype=np.float32)
-    for channel, out in zip(image, resampled, strict=True):
+    resampled = np.empty((len(channels), *shape), dtype=np.float32)
+    for channel, out in zip(channels, resampled, strict=True):
+        regrid = Regrid.between(channel.shape, shape, axis_orders(3, separate))
         regrid.read(channel, Box.whole(shape), out)
-        _clip(out, channel, regrid, separate)
+        if not regrid.unchanged:
+            _clip(out, channel, regrid, separate)
     return resampled
 
 
-def _clip(resampled: np.ndarray, source: np.ndarray, regrid: Regrid, separate: int | None) -> None:
+def _clip(resampled: np.ndarray, source: Voxels, regrid: Regrid, separate: int | None) -> None:
+    """Splines overshoot at edges; bring the result back into the range of what it was made from."""
+    axis = separate or 0
+    planes = [source[(slice(None),) * axis + (slice(i, i + 1),)] for i in range(source.shape[axis])]
+    low, high = (np.array([end(plane) for plane in planes]) for end in (np.min, np.max))
     if separate is None:
-        np.clip(resampled, source.min(), source.max(), out=resampled)
+        np.clip(resampled, low.min(), high.max(), out=resampled)
         return
-    others = tuple(axis for axis in range(3) if axis != separate)
-    low, high = source.min(axis=others, keepdims=True), source.max(axis=others, keepdims=True)
     nearest = regrid.axes[separate].nearest
-    np.clip(resampled, low.take(nearest, separate), high.take(nearest, separate), out=resampled)
+    line = tuple(-1 if axis == separate else 1 for axis in range(3))
+    np.clip(resampled, low[nearest].reshape(line), high[nearest].reshape(line), out=resampled)
 
 
 def resample_labels(labels: np.ndarray, shape: Shape, separate: int | None = None) -> np.ndarray:
     """Resample the mask of every label linearly; a voxel gets the label with the largest weight, the higher on a tie.
 
-    labels: (Z, Y, X) int16, not negative. Returns shape, int16; the labels themselves where the shape is already right.
+    labels: (Z, Y, X) int16, not negative. Returns shape, int16, a new array.
     Where a label reaches one half this is what the peer does; where none does, it leaves background between organs.
     """
     regrid = Regrid.between(labels.shape, shape, axis_orders(1, separate))
     if regrid.unchanged:
-        return labels
+        return np.array(labels, dtype=np.int16, order="C")
     extents = Extents.of_values(labels, int(labels.max(initial=0)))
     resampled = np.zeros(shape, dtype=np.int16)
     for slab in regrid.slabs(Box.whole(shape)):
@@ -84,23 +86,30 @@ def resample_labels(labels: np.ndarray, shape: Shape, separate: int | None = Non
 
 def _label_slab(labels: np.ndarray, extents: Extents, regrid: Regrid, slab: Box, out: np.ndarray) -> None:
     """Fill out, the slab of the result: a running maximum over classes; the background has what they leave of one."""
-    best = np.zeros(out.shape, dtype=np.float32)
-    background = np.ones(out.shape, dtype=np.float32)
-    for index in range(len(extents.starts)):
-        box = output_box(extents, index, regrid, slab)
-        if box is None:
-            continue
-        inside = shifted(box, slab)
+    boxes = output_boxes(extents, regrid, slab)
+    if not boxes:
+        return
+    whole = around(boxes.values())
+    best = np.zeros(whole.shape, dtype=np.float32)
+    background = np.ones(whole.shape, dtype=np.float32)
+    painted = out[shifted(whole, slab)]
+    for index, box in boxes.items():
+        inside = shifted(box, whole)
         weight = regrid.interpolate(labels[regrid.support(box)] == index + 1, box)
         background[inside] -= weight
         better = weight >= np.maximum(best[inside] - TIE, TIE)
-        best[inside][better] = weight[better]
-        out[inside][better] = index + 1
-    out[background > best + TIE] = 0
+        np.copyto(best[inside], weight, where=better)
+        np.copyto(painted[inside], np.int16(index + 1), where=better)
+    painted[background > best + TIE] = 0
 
 
-def output_box(extents: Extents, index: int, regrid: Regrid, slab: Box) -> Box | None:
-    """The part of a slab of the output in which a class has any weight; None where it has none."""
+def output_boxes(extents: Extents, regrid: Regrid, slab: Box) -> dict[int, Box]:
+    """By index of the class, the part of a slab of the output in which the class has any weight, where it has."""
+    found = {index: _output_box(extents, index, regrid, slab) for index in range(len(extents.starts))}
+    return {index: box for index, box in found.items() if box is not None}
+
+
+def _output_box(extents: Extents, index: int, regrid: Regrid, slab: Box) -> Box | None:
     z, y, x = regrid.axes
     box = extents.box(index, z.support(slab.slices[0]))
     if box is None:
@@ -109,6 +118,12 @@ def output_box(extents: Extents, index: int, regrid: Regrid, slab: Box) -> Box |
     start = tuple(max(r.start, s) for r, s in zip(reached, slab.start, strict=True))
     stop = tuple(min(r.stop, s) for r, s in zip(reached, slab.stop, strict=True))
     return Box(start, stop) if all(a < b for a, b in zip(start, stop, strict=True)) else None
+
+
+def around(boxes: Iterable[Box]) -> Box:
+    """The smallest box around at least one box."""
+    starts, stops = zip(*((box.start, box.stop) for box in boxes), strict=True)
+    return Box(tuple(map(min, zip(*starts, strict=True))), tuple(map(max, zip(*stops, strict=True))))
 
 
 def shifted(box: Box, slab: Box) -> tuple[slice, ...]:

@@ -15,8 +15,8 @@ from autoseg.labels import Labels
 from autoseg.parallel import in_threads
 from autoseg.preprocessing.case import CaseRecord
 from autoseg.preprocessing.extents import Extents
-from autoseg.preprocessing.interpolation import Regrid
-from autoseg.preprocessing.resampling import axis_orders, output_box, shifted
+from autoseg.preprocessing.interpolation import Regrid, products_in_threads
+from autoseg.preprocessing.resampling import around, axis_orders, output_boxes, shifted
 
 CHUNK_VOXELS = 1 << 16
 
@@ -70,22 +70,21 @@ def _decode_onto(target: np.ndarray, logits: np.ndarray, regrid: Regrid, labels:
     def paint(slab: Box) -> None:
         decode(target[slab.slices], logits, values, extents, regrid, slab)
 
-    for _ in in_threads(paint, list(regrid.slabs(Box.whole(target.shape))), workers):
-        pass
+    with products_in_threads(workers):
+        for _ in in_threads(paint, list(regrid.slabs(Box.whole(target.shape))), workers):
+            pass
 
 
 def _paint_exclusive(
     out: np.ndarray, logits: np.ndarray, values: tuple[int, ...], extents: Extents, regrid: Regrid, slab: Box
 ) -> None:
     """Decide a slab among exclusive classes: the largest logit, the lower class on a tie, the background first."""
-    found = [(index, output_box(extents, index, regrid, slab)) for index in range(len(values))]
-    boxes = [(index, box) for index, box in found if box is not None]
+    boxes = output_boxes(extents, regrid, slab)
     if not boxes:
         return
-    start = tuple(min(box.start[axis] for _, box in boxes) for axis in range(3))
-    whole = Box(start, tuple(max(box.stop[axis] for _, box in boxes) for axis in range(3)))
+    whole = around(boxes.values())
     best = regrid.interpolate(logits[0][regrid.support(whole)], whole)
-    for index, box in boxes:
+    for index, box in boxes.items():
         logit = regrid.interpolate(logits[index + 1][regrid.support(box)], box)
         rival = best[shifted(box, whole)]
         better = logit > rival
@@ -97,11 +96,9 @@ def _paint_regions(
     out: np.ndarray, logits: np.ndarray, values: tuple[int, ...], extents: Extents, regrid: Regrid, slab: Box
 ) -> None:
     """Paint every region where its logit is positive, later ones over earlier ones."""
-    for index, value in enumerate(values):
-        box = output_box(extents, index, regrid, slab)
-        if box is not None:
-            logit = regrid.interpolate(logits[index][regrid.support(box)], box)
-            np.copyto(out[shifted(box, slab)], np.int16(value), where=logit > 0)
+    for index, box in output_boxes(extents, regrid, slab).items():
+        logit = regrid.interpolate(logits[index][regrid.support(box)], box)
+        np.copyto(out[shifted(box, slab)], np.int16(values[index]), where=logit > 0)
 
 
 def _region_extents(logits: np.ndarray) -> Extents:

@@ -120,7 +120,7 @@ class PredictedLabels:
 
 
 def _inside(folder: Path, case_id: str, ending: str) -> Path:
-    if Path(case_id).name != case_id:
+    if Path(case_id).name != case_id or case_id[:1] in ("", "."):
         raise DatasetError(f"The case id {case_id!r} cannot be a file name.", "Rename the case.")
     return folder / f"{case_id}{ending}"
 
