@@ -64,7 +64,8 @@ def fit(task: FittingTask, settings: TrainingSettings) -> None:
         return
     write_json(task.folder / "training.json", settings)
     torch.manual_seed(settings.seed)
-    network = build_network(task.stage.network).to(settings.device, memory_format=memory_format(task.stage))
+    network = build_network(task.stage.network).to(settings.device)
+    network.to(memory_format=memory_format(task.stage))  # type: ignore[call-overload]
     if settings.pretrained:
         load_pretrained(network, Path(settings.pretrained), task.job.dataset.labels)
     average = WeightAverage(network, settings.weight_average)

@@ -51,7 +51,8 @@ class WeightAverage(Hook):
             return
         decay = min(self.decay, (1 + loop.iteration) / (AVERAGE_HEAD_START + loop.iteration))
         with torch.no_grad():
-            averaged, current = list(self.network.parameters()), list(loop.network.parameters())
+            averaged: list[torch.Tensor] = list(self.network.parameters())
+            current: list[torch.Tensor] = list(loop.network.parameters())
             torch._foreach_lerp_(averaged, current, 1 - decay)
 
     def state(self) -> dict[str, Any]:

@@ -1,0 +1,35 @@
+"""What every registered trainer keeps to."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from autoseg.errors import OptionError
+from autoseg.registry import resolve
+from trainers import TRAINERS
+from trainers.job import TrainingResult
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_is_a_documented_final_class_made_with_a_job(name: str) -> None:
+    trainer = resolve("trainer", TRAINERS, name)
+    assert trainer.__doc__
+    assert trainer.__bases__ == (object,)
+    assert list(inspect.signature(trainer).parameters) == ["job"]
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_refuses_a_configuration_that_it_cannot_train(name: str) -> None:
+    stages = (object(),) * (2 if name == "standard" else 1)
+    job = SimpleNamespace(stages=stages, configuration="3d_strange")
+    with pytest.raises(OptionError, match=r"3d_strange has .*--trainer"):
+        resolve("trainer", TRAINERS, name)(job)
+
+
+def test_the_mean_is_over_folds_with_held_out_cases() -> None:
+    assert TrainingResult(Path(), {"0": 0.5, "1": 0.7, "all": None}).mean_dice == pytest.approx(0.6)
+    assert TrainingResult(Path(), {"all": None}).mean_dice is None
