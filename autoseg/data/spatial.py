@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import torch
 
+from autoseg.data.majority import majority
 from autoseg.geometry import Box
 
 ROTATION_PROBABILITY = 0.2
@@ -21,7 +21,6 @@ ROTATION_IN_PLANE = math.pi
 ROTATION_ELONGATED_2D = math.radians(15)
 ANISOTROPIC_PATCH = 3
 ELONGATED_PATCH = 1.5
-TIE_BREAK = np.float32(1e-3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +120,7 @@ def cut_labels(labels: np.ndarray, box: Box, change: SpatialChange, *, outside: 
     points = _points(box, change, source)
     crop = _cut(labels[None], source, outside)[0]
     layers = crop if change.in_plane else crop[None]
-    return _flipped(_majority(layers, points, outside).reshape(1, *box.shape), change.flips)[0]
+    return _flipped(majority(layers, points, outside).reshape(1, *box.shape), change.flips)[0]
 
 
 def _cut(array: np.ndarray, box: Box, outside: int) -> np.ndarray:
@@ -172,63 +171,3 @@ def _points(box: Box, change: SpatialChange, source: Box) -> list[np.ndarray]:
         sum((share * grid for share, grid in zip(row, grids, strict=True)), np.full((), start, np.float32))
         for row, start in zip(rows, centre[list(axes)], strict=True)
     ]
-
-
-def _majority(layers: np.ndarray, points: Sequence[np.ndarray], outside: int) -> np.ndarray:
-    """The label with the most linear weight at each point. layers: (L, ...) sampled alike. Returns (L, N).
-
-    Where all corners of a cell agree, which is nearly everywhere, the answer is known from one of them; only in mixed
-    cells is it counted out. A tie goes to the nearer corner.
-    """
-    padded = np.pad(layers, [(0, 0)] + [(1, 1)] * len(points), constant_values=outside)
-    steps = [math.prod(padded.shape[axis + 2 :]) for axis in range(len(points))]
-    first = np.zeros((), np.int64)
-    shares = []
-    for point, length, step in zip(points, layers.shape[1:], steps, strict=True):
-        point = np.clip(point.ravel(), -1, length)
-        floor = np.minimum(np.floor(point), length - 1)
-        shares.append(point - floor)
-        first = first + (floor.astype(np.int64) + 1) * step
-    flat = padded.reshape(len(layers), -1)
-    result = flat[:, first]
-    layer, index = np.nonzero(_mixed_cells(padded).reshape(len(layers), -1)[:, first])
-    corners = list(product((0, 1), repeat=len(points)))
-    values = [flat[layer, first[index] + int(np.dot(corner, steps))] for corner in corners]
-    weights = [_weight(corner, [share[index] for share in shares]) for corner in corners]
-    result[layer, index] = _heaviest(values, weights)
-    return result
-
-
-def _mixed_cells(layers: np.ndarray) -> np.ndarray:
-    """Whether the cell that starts at each voxel of (L, ...) has corners with different labels."""
-    low, high = layers, layers
-    for axis in range(1, layers.ndim):
-        following = [slice(None)] * layers.ndim
-        following[axis] = slice(1, None)
-        here = [slice(None)] * layers.ndim
-        here[axis] = slice(None, -1)
-        new_low, new_high = low.copy(), high.copy()
-        np.minimum(low[tuple(here)], low[tuple(following)], out=new_low[tuple(here)])
-        np.maximum(high[tuple(here)], high[tuple(following)], out=new_high[tuple(here)])
-        low, high = new_low, new_high
-    return low != high
-
-
-def _weight(corner: Sequence[int], shares: Sequence[np.ndarray]) -> np.ndarray:
-    """The linear weight of a corner. shares: per axis, (N,) distances to the lower corner."""
-    weight = np.ones((), np.float32)
-    for bit, share in zip(corner, shares, strict=True):
-        weight = weight * (share if bit else 1 - share)
-    return weight
-
-
-def _heaviest(values: Sequence[np.ndarray], weights: Sequence[np.ndarray]) -> np.ndarray:
-    """The value with the largest summed weight, elementwise over (N,) arrays."""
-    best, best_score = values[0].copy(), np.full(values[0].shape, -1.0, np.float32)
-    for value, own in zip(values, weights, strict=True):
-        score = TIE_BREAK * own
-        for other, weight in zip(values, weights, strict=True):
-            score += weight * (other == value)
-        better = score > best_score
-        best[better], best_score[better] = value[better], score[better]
-    return best

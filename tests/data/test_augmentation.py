@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,3 +104,13 @@ def test_global_generators_are_put_back_after_an_error(monkeypatch: pytest.Monke
     with pytest.raises(ValueError, match="broken"):
         augmentation._library(fail)(IMAGE, np.random.default_rng(0))
     assert np.random.random() == expected
+
+
+def test_nothing_else_draws_from_the_global_generators() -> None:
+    """A thread that makes batches seeds them for a moment: a draw elsewhere in that moment would change the batch."""
+    owned = r"default_rng|Generator|RandomState|SeedSequence"
+    draws = re.compile(rf"^(import random|from random import)|\bnp\.random\.(?!{owned})\w+", re.MULTILINE)
+    root = Path(augmentation.__file__).parents[2]
+    sources = [path for package in ("autoseg", "trainers", "planners") for path in (root / package).rglob("*.py")]
+    found = {path.name for path in sources if draws.search(path.read_text(encoding="utf-8"))}
+    assert found == {"augmentation.py"}
