@@ -14,11 +14,8 @@ TIE_BREAK = np.float32(1e-3)
 def majority(layers: np.ndarray, points: Sequence[np.ndarray], outside: int) -> np.ndarray:
     """The label with the most linear weight at each point.
 
-    layers: (L, ...) labels, sampled alike. points: for each axis after the first, float32 indices, all of one shape with
-    N points. outside: the label beyond the layers. Returns (L, N).
-
-    Where all corners of a cell agree, which is nearly everywhere, the answer is known from one of them; only in mixed
-    cells is it counted out. A tie goes to the nearer corner.
+    layers: (L, ...) labels, sampled alike. points: for each axis after the first, float32 indices, all of one shape
+    with N points. outside: the label beyond the layers. Returns (L, N).
     """
     padded = np.pad(layers, [(0, 0)] + [(1, 1)] * len(points), constant_values=outside)
     steps = [math.prod(padded.shape[axis + 2 :]) for axis in range(len(points))]
