@@ -40,7 +40,7 @@ def test_activations_are_what_autograd_keeps(architecture: str) -> None:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         logits = network(image)
     kept.update({level.untyped_storage().data_ptr(): level for level in logits})
-    measured = sum(4 * tensor.numel() for pointer, tensor in kept.items() if pointer not in weights)
+    measured = sum(tensor.untyped_storage().nbytes() for pointer, tensor in kept.items() if pointer not in weights)
     assert network_cost(spec, (16, 16, 16), 2).activation_bytes == pytest.approx(measured, rel=0.01)
 
 
