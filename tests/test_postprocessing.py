@@ -128,16 +128,14 @@ def test_nothing_is_kept_where_nothing_rises(tmp_path: Path) -> None:
 
 
 def test_a_rule_that_harms_one_class_is_dropped(tmp_path: Path) -> None:
-    """Keeping one component of all foreground would repair the liver and remove the tumour, which lies apart."""
-    apart = np.zeros(SHAPE, np.int16)
-    apart[2:8, 2:8, 2:8] = 1
-    apart[4:6, 4:6, 4:6] = 0
-    apart[10:12, 10:12, 10:12] = 2
-    prediction = apart.copy()
-    prediction[0, 11, 0] = 1
+    """One component of all foreground would mend the liver, raise the mean, and cost the tumour a voxel apart."""
+    reference = scene()
+    reference[11, 11, 11] = 2
+    prediction = reference.copy()
+    prediction[0:4, 9:12, 0:4] = 1
     geometry = Geometry(SHAPE, (1.0, 1.0, 1.0))
     write_labels(tmp_path / "p.nii.gz", Volume(prediction, geometry))
-    write_labels(tmp_path / "r.nii.gz", Volume(apart, geometry))
+    write_labels(tmp_path / "r.nii.gz", Volume(reference, geometry))
     chosen = choose_rules([HeldOutCase(tmp_path / "p.nii.gz", tmp_path / "r.nii.gz")], LABELS)
     assert chosen.rules == (Rule("largest_component", "liver"),)
 
