@@ -97,14 +97,19 @@ class StagePlanner:
         share = share if self.options.target.device == "cuda" else min(1.0, share)
         return self.recipe.reference_values[dimensions] * share
 
-    def _spec(self, topology: Topology, base_filters: int) -> NetworkSpec:
+    def _spec(self, topology: Topology, base_filters: int, *, light_finest: bool = False) -> NetworkSpec:
         return network_spec(
             topology,
             self.recipe,
             base_filters=base_filters,
             in_channels=self.in_channels,
             out_channels=self.out_channels,
+            light_finest=light_finest,
         )
+
+    def _candidate(self, topology: Topology, base_filters: int, batch_size: int) -> budget.Candidate:
+        spec = self._spec(topology, base_filters, light_finest=True)
+        return budget.Candidate(base_filters, topology, spec, batch_size)
 
     def _fit_to_memory(self, topology: Topology, grid: Grid) -> Topology:
         dimensions = len(grid.spacing_mm)
@@ -163,9 +168,9 @@ class StagePlanner:
         patches = [draft.topology] if patch_is_given else list(self._smaller_patches(draft))
         for topology in patches:
             for width in widths:
-                yield budget.Candidate(width, topology, self._spec(topology, width), batch)
+                yield self._candidate(topology, width, batch)
         if not overrides.base_filters:
-            yield budget.Candidate(budget.LAST_WIDTH, patches[-1], self._spec(patches[-1], budget.LAST_WIDTH), batch)
+            yield self._candidate(patches[-1], budget.LAST_WIDTH, batch)
 
     def _smaller_patches(self, draft: StageDraft) -> Iterator[Topology]:
         topology, grid = draft.topology, draft.grid

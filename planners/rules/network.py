@@ -8,14 +8,24 @@ from planners.rules.topology import Topology
 
 
 def network_spec(
-    topology: Topology, recipe: Recipe, *, base_filters: int, in_channels: int, out_channels: int
+    topology: Topology,
+    recipe: Recipe,
+    *,
+    base_filters: int,
+    in_channels: int,
+    out_channels: int,
+    light_finest: bool = False,
 ) -> NetworkSpec:
-    """Widths double from level to level up to 320 (3D) or 512 (2D)."""
+    """Widths double from level to level up to 320 (3D) or 512 (2D).
+
+    light_finest: one convolution in place of two on either side of the finest level, which costs half of the work.
+    """
     dimensions, deepest = len(topology.patch_size), len(topology.strides) - 1
     levels = []
     for number, (stride, kernel) in enumerate(zip(topology.strides, topology.kernels, strict=True)):
         width = min(WIDEST[dimensions], base_filters * 2**number)
-        inside = (width,) * recipe.depth(number)
+        is_light = light_finest and number == 0
+        inside = (width,) * (1 if is_light else recipe.depth(number))
         is_bottleneck = number == deepest
         levels.append(
             LevelSpec(
@@ -24,7 +34,7 @@ def network_spec(
                 encoder_widths=inside,
                 inner_widths=inside if recipe.architecture == "residual_unet" else (),
                 upsampled_width=None if is_bottleneck else width,
-                decoder_widths=() if is_bottleneck else (width,) * recipe.decoder_depth,
+                decoder_widths=() if is_bottleneck else (width,) * (1 if is_light else recipe.decoder_depth),
             )
         )
     return NetworkSpec(recipe.architecture, dimensions, in_channels, out_channels, tuple(levels))
