@@ -111,7 +111,6 @@ def _whole_numbers(header: StoredVoxels, piece: np.ndarray, first: int) -> np.nd
         values = _scaled(header, piece)
         nearest = np.rint(values)
         wrong = ~(np.abs(values - nearest) <= INTEGER_TOLERANCE * np.maximum(1, np.abs(nearest)))
-    wrong |= ~np.isfinite(values)
     if wrong.any():
         raise _bad_label(header, first + int(wrong.argmax()), values[wrong.argmax()], "is not a whole number")
     return nearest

@@ -92,6 +92,15 @@ def test_two_dimensions_become_one_slice(make_nifti: NiftiMaker, ramp: np.ndarra
     assert found.geometry.spacing_mm == (1, 1, 1)
 
 
+@pytest.mark.parametrize(("qfac", "z"), [(1, 5), (0, 5), (-1, -1)])
+def test_a_qform_without_handedness_is_right_handed(
+    make_nifti: NiftiMaker, ramp: np.ndarray, qfac: float, z: float
+) -> None:
+    """The standard: pixdim[0] is 1 or -1, and 0 means 1."""
+    path = make_nifti(ramp, qform_code=1, sform_code=0, qoffset_z=2, pixdim=[qfac, 1, 1, 1, 0, 0, 0, 0])
+    assert read_geometry(path).corners_mm()[-1].tolist() == [1, 2, z]
+
+
 def test_four_dimensions_are_channels_or_an_error(make_nifti: NiftiMaker) -> None:
     array = np.arange(48, dtype=np.int16).reshape(2, 3, 4, 2)
     path = make_nifti(array)
