@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -70,8 +70,13 @@ class Job:
         return prepare_dataset(self.dataset, self.plans, stage, folder)
 
     def write_description(self) -> None:
-        """Put plans.json and dataset.json into the model folder, so that it needs no other folder."""
-        write_plans(self.folder / "plans.json", self.plans)
+        """Put plans.json and dataset.json into the model folder, so that it needs no other folder.
+
+        The plans there hold this configuration alone: whatever the folder is called later, there is no doubt about it.
+        """
+        stages = {stage.name: stage for stage in self.stages}
+        configurations = {self.configuration: tuple(stages)}
+        write_plans(self.folder / "plans.json", replace(self.plans, stages=stages, configurations=configurations))
         write_json(self.folder / "dataset.json", self.dataset.description)
 
 
