@@ -1,4 +1,4 @@
-"""Interpolation along one axis as a banded matrix, and reading a region of a resampled array through three of them.
+"""Interpolation along one axis as a banded matrix.
 
 Resampling to another number of voxels is linear and separable. The value at output voxel i is read at the input
 coordinate (i + 0.5) * inputs / outputs - 0.5, so both grids cover the same extent; beyond the border the edge voxel is
@@ -9,30 +9,15 @@ in the processor's cache.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
 
 import numpy as np
-
-from autoseg.geometry import Box, Shape
 
 BLOCK_ROWS = 32
 SPLINE_PADDING = 12
 NEGLIGIBLE = 1e-7
 """Entries below it are zeroed: products with denormal numbers would be fifteen times slower."""
-
-
-class Voxels(Protocol):
-    """What is read part by part: an array, or what computes its values when it is indexed."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(z, y, x)."""
-
-    def __getitem__(self, index: Any, /) -> np.ndarray:
-        """The values at an index of slices."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +65,11 @@ class Axis:
         return slice(int(start), int(stop))
 
     def apply(self, array: np.ndarray, rows: slice, out: np.ndarray) -> None:
-        """Resample axis -2. array: (..., support(rows), n); out: (..., rows, n) float32, written."""
+        """Resample axis -2. array: (..., support(rows), n); out: (..., rows, n) of the array's dtype, written."""
         self._apply(array, rows, out, transposed=False)
 
     def apply_last(self, array: np.ndarray, rows: slice, out: np.ndarray) -> None:
-        """Resample axis -1. array: (n, support(rows)); out: (n, rows) float32, written."""
+        """Resample axis -1. array: (n, support(rows)); out: (n, rows) of the array's dtype, written."""
         self._apply(array.T, rows, out.T, transposed=True)
 
     def _apply(self, array: np.ndarray, rows: slice, out: np.ndarray, *, transposed: bool) -> None:
@@ -95,16 +80,16 @@ class Axis:
         if self.order == 0:
             out[...] = array[..., self.nearest[rows] - first, :]
             return
-        for at, band in self._cut_bands(rows):
+        for at, band in self._cut_bands(rows, out.dtype.name):
             read = array[..., band.inputs.start - first : band.inputs.stop - first, :]
             if transposed:
                 np.matmul(read.T, band.weights.T, out=out[at].T)
             else:
                 np.matmul(band.weights, read, out=out[..., at, :])
 
-    def _cut_bands(self, rows: slice) -> Iterator[tuple[slice, Band]]:
+    def _cut_bands(self, rows: slice, dtype: str = "float32") -> Iterator[tuple[slice, Band]]:
         """The bands that the rows need, cut to them, and where their result lies, counted from the first row."""
-        for band in bands(self.inputs, self.outputs, self.order):
+        for band in bands(self.inputs, self.outputs, self.order, dtype):
             start, stop = max(band.start, rows.start), min(band.stop, rows.stop)
             if start < stop:
                 weights = band.weights[start - band.start : stop - band.start]
@@ -113,7 +98,7 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Band:
-    """Rows start..stop of an interpolation matrix. weights: (stop - start, columns) float32 from column `first` on."""
+    """Rows start..stop of an interpolation matrix. weights: (stop - start, columns) from column `first` on."""
 
     start: int
     stop: int
@@ -126,84 +111,19 @@ class Band:
         return slice(self.first, self.first + self.weights.shape[1])
 
 
-@dataclass(frozen=True)
-class Regrid:
-    """An array (z, y, x) read as if it had been resampled to another shape."""
-
-    axes: tuple[Axis, Axis, Axis]
-
-    @classmethod
-    def between(cls, inputs: Shape, outputs: Shape, orders: Shape) -> Regrid:
-        """From one shape to another with an order of interpolation per axis."""
-        z, y, x = (Axis(int(n), int(m), order) for n, m, order in zip(inputs, outputs, orders, strict=True))
-        return cls((z, y, x))
-
-    @property
-    def unchanged(self) -> bool:
-        """Whether nothing is resampled."""
-        return all(axis.unchanged for axis in self.axes)
-
-    def slabs(self, box: Box) -> Iterator[Box]:
-        """A box of the output cut along axis 0 into slabs of at most BLOCK_ROWS, aligned with the bands."""
-        start = box.start[0]
-        while start < box.stop[0]:
-            stop = min(start - start % BLOCK_ROWS + BLOCK_ROWS, box.stop[0])
-            yield Box((start, *box.start[1:]), (stop, *box.stop[1:]))
-            start = stop
-
-    def read(self, array: Voxels, box: Box, out: np.ndarray | None = None) -> np.ndarray:
-        """The box of the resampled array. array: (z, y, x), any numbers; returns (or fills) float32 of box.shape.
-
-        Works slab by slab: besides the result it takes memory for BLOCK_ROWS slices and their support.
-        """
-        out = np.empty(box.shape, dtype=np.float32) if out is None else out
-        for slab in self.slabs(box):
-            rows = slice(slab.start[0] - box.start[0], slab.stop[0] - box.start[0])
-            self.interpolate(array[self.support(slab)], slab, out[rows])
-        return out
-
-    def support(self, box: Box) -> tuple[slice, ...]:
-        """The input voxels that a box of the output reads, as an index."""
-        return tuple(axis.support(rows) for axis, rows in zip(self.axes, box.slices, strict=True))
-
-    def interpolate(self, source: np.ndarray, box: Box, out: np.ndarray | None = None) -> np.ndarray:
-        """The box of the resampled array, at once, from the part of the array at support(box)."""
-        out = np.empty(box.shape, dtype=np.float32) if out is None else out
-        z, y, x = self.axes
-        source = np.ascontiguousarray(source, dtype=np.float32)
-        planes = np.empty((len(out), *source.shape[1:]), dtype=np.float32)
-        z.apply(source.reshape(len(source), -1), box.slices[0], planes.reshape(len(out), -1))
-        lines = np.empty((out.shape[1], source.shape[2]), dtype=np.float32)
-        for plane, target in zip(planes, out, strict=True):
-            y.apply(plane, box.slices[1], lines)
-            x.apply_last(lines, box.slices[2], target)
-        return out
-
-
-@contextmanager
-def products_in_threads(workers: int) -> Iterator[None]:
-    """While several threads multiply matrices, let each product of numpy's take one thread; torch keeps its own."""
-    if workers <= 1:
-        yield
-        return
-    from threadpoolctl import ThreadpoolController
-
-    with ThreadpoolController().select(internal_api="openblas").limit(limits=1):
-        yield
-
-
 @lru_cache(maxsize=64)
-def bands(inputs: int, outputs: int, order: int) -> tuple[Band, ...]:
+def bands(inputs: int, outputs: int, order: int, dtype: str = "float32") -> tuple[Band, ...]:
     """The matrix that resamples an axis of `inputs` voxels to `outputs`, in blocks of rows. Rows sum to one."""
     matrix = {0: _nearest, 1: _linear, 3: _cubic}[order](Axis(inputs, outputs, order))
     matrix[np.abs(matrix) < NEGLIGIBLE] = 0
+    matrix = matrix.astype(dtype)
     return tuple(_cut(matrix, start, min(start + BLOCK_ROWS, outputs)) for start in range(0, outputs, BLOCK_ROWS))
 
 
 def _cut(matrix: np.ndarray, start: int, stop: int) -> Band:
     columns = np.flatnonzero(matrix[start:stop].any(axis=0))
     first, last = int(columns[0]), int(columns[-1]) + 1
-    return Band(start, stop, first, np.ascontiguousarray(matrix[start:stop, first:last], dtype=np.float32))
+    return Band(start, stop, first, np.ascontiguousarray(matrix[start:stop, first:last]))
 
 
 def _nearest(axis: Axis) -> np.ndarray:

@@ -16,7 +16,7 @@ from autoseg.parallel import in_threads
 from autoseg.plans import Plans, StagePlan
 from autoseg.preprocessing.case import prepare, target_spacing_mm
 from autoseg.preprocessing.foreground import sample_foreground
-from autoseg.preprocessing.interpolation import products_in_threads
+from autoseg.preprocessing.regrid import products_in_threads
 from autoseg.preprocessing.resampling import resampled_shape
 from autoseg.preprocessing.store import PreparedStore
 from autoseg.runtime import available_memory_bytes, usable_cores

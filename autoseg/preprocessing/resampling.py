@@ -13,7 +13,7 @@ import numpy as np
 
 from autoseg.geometry import Box, Shape
 from autoseg.preprocessing.extents import Extents
-from autoseg.preprocessing.interpolation import Regrid, Voxels
+from autoseg.preprocessing.regrid import Regrid, Voxels
 
 ANISOTROPY_THRESHOLD = 3.0
 TIE = 1e-6

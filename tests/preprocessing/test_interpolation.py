@@ -5,7 +5,8 @@ import pytest
 from skimage.transform import resize
 
 from autoseg.geometry import Box
-from autoseg.preprocessing.interpolation import BLOCK_ROWS, Axis, Regrid, bands
+from autoseg.preprocessing.interpolation import BLOCK_ROWS, Axis, bands
+from autoseg.preprocessing.regrid import Regrid
 
 LENGTHS = [(1, 4), (2, 5), (3, 7), (31, 20), (20, 31), (100, 77), (60, 133)]
 

@@ -80,6 +80,13 @@ def test_no_hole_is_left_where_three_labels_meet() -> None:
     assert (resample_labels(labels, (1, 9, 9)) > 0).all()
 
 
+@pytest.mark.parametrize(("pair", "winner"), [((1, 2), 2), ((2, 1), 2), ((0, 1), 1), ((1, 0), 1)])
+def test_the_higher_label_wins_a_tie_as_with_the_peer(pair: tuple[int, int], winner: int) -> None:
+    labels = np.array(pair, dtype=np.int16).reshape(1, 1, 2)
+    assert resample_labels(labels, (1, 1, 1)).item() == winner
+    assert resample_labels(labels, (1, 1, 3)).ravel().tolist() == [pair[0], winner, pair[1]]
+
+
 def test_labels_of_no_class_stay_background() -> None:
     assert not resample_labels(np.zeros((3, 4, 5), np.int16), (6, 6, 6)).any()
 

@@ -12,7 +12,7 @@ from autoseg.io import Volume
 from autoseg.labels import Labels
 from autoseg.plans import Plans
 from autoseg.preprocessing.case import CaseRecord, prepare
-from autoseg.preprocessing.interpolation import Regrid
+from autoseg.preprocessing.regrid import Regrid
 from autoseg.preprocessing.restore import restore_labels, restore_probabilities
 
 MakePlans = Callable[..., Plans]
