@@ -14,45 +14,62 @@ LEAST_COVERED = 0.25
 LEAST_REDUCTION = 2.0
 """A low resolution must have this many times fewer voxels to be worth a network."""
 FORCED_REDUCTION = 4.0
-"""The same, where the user asked for a cascade."""
+"""The same, where the user or the CPU asks for a cascade."""
+LARGE_CASE_VOXELS = 1e6
+"""On a CPU, a median case larger than this has a low resolution in any case: it is found many times sooner."""
 MOST_STEPS = 300
+
+CONTEXT_RULE = "Where a patch covers less than a quarter of the median case, a grid coarse enough that it covers that."
+CPU_RULE = f"On a CPU also where the median case has over {LARGE_CASE_VOXELS:.0e} voxels: a grid of a quarter of them."
 
 
 @dataclass(frozen=True)
 class LowResolution:
-    """draft: the stage, None where there is none. reduction: voxels of the full resolution / of the low one."""
+    """What came of the search.
+
+    draft: the stage, None where there is none. covered: of the median case, by a patch of the full resolution.
+    reduction: voxels of the full resolution / of the low one that was found, also where it was dropped; else 1.
+    """
 
     draft: StageDraft | None
     covered: float
-    reduction: float
+    reduction: float = 1.0
+    rule: str = CONTEXT_RULE
 
 
 def find_low_resolution(fullres: StageDraft, planner: StagePlanner) -> LowResolution:
     """Coarsen the full resolution by 3 % steps until a patch covers a quarter of the median case.
 
-    Each step is planned anew. Dropped where fewer than twice as many voxels are saved, unless a cascade was asked for;
-    then it goes on until there are four times fewer.
+    Each step is planned anew. What saves less than half of the voxels is dropped. Where the user asks for a cascade, or
+    on a CPU for a large case, it goes on until there are four times fewer voxels, and nothing is dropped.
     """
     wish = planner.options.overrides.cascade
-    if wish == "never" or (wish == "auto" and fullres.covered >= LEAST_COVERED):
-        return LowResolution(None, fullres.covered, 1.0)
-    found = _coarsen(fullres, planner, FORCED_REDUCTION if wish == "always" else 0.0)
+    if wish == "never":
+        return LowResolution(None, fullres.covered)
     if wish == "always":
+        found = _coarsen(fullres, planner, FORCED_REDUCTION)
         if found.draft is None:
             raise PlanningError(
                 f"No low resolution of {fullres.grid.median_shape} voxels can be found for a cascade.",
                 "Leave out --cascade always: the cases are small enough for one stage.",
             )
         return found
+    if planner.options.target.device == "cpu" and fullres.grid.voxels > LARGE_CASE_VOXELS:
+        return _coarsen(fullres, planner, FORCED_REDUCTION, rule=f"{CONTEXT_RULE} {CPU_RULE}")
+    if fullres.covered >= LEAST_COVERED:
+        return LowResolution(None, fullres.covered)
+    found = _coarsen(fullres, planner, 0.0)
     return found if found.reduction >= LEAST_REDUCTION else LowResolution(None, fullres.covered, found.reduction)
 
 
-def _coarsen(fullres: StageDraft, planner: StagePlanner, least_reduction: float) -> LowResolution:
+def _coarsen(
+    fullres: StageDraft, planner: StagePlanner, least_reduction: float, *, rule: str = CONTEXT_RULE
+) -> LowResolution:
     for grid in islice(coarser_grids(fullres.grid), MOST_STEPS):
         if min(grid.median_shape) < 1:
             break
         draft = planner.draft(grid, grid.voxels * planner.cases, clip_patch=True)
         reduction = fullres.grid.voxels / grid.voxels
         if draft.covered >= LEAST_COVERED and reduction >= least_reduction:
-            return LowResolution(draft, fullres.covered, reduction)
-    return LowResolution(None, fullres.covered, 1.0)
+            return LowResolution(draft, fullres.covered, reduction, rule)
+    return LowResolution(None, fullres.covered, rule=rule)

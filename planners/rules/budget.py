@@ -17,6 +17,8 @@ DEFAULT_BUDGET_SECONDS = 3600.0
 """Per fold and stage, where the user names no budget."""
 DEFAULT_SECONDS_PER_MULTIPLY_ADD = 1.5e-11
 """A cautious guess for a desktop CPU, where nobody measured it."""
+SLOWEST_SECONDS_PER_MULTIPLY_ADD = 5e-11
+"""A single old core. What was measured slower was measured while the machine was busy with something else."""
 WANTED_ITERATIONS = 1000
 """Beyond these, a wider network or a larger patch is worth more than further iterations."""
 WANTED_PER_SECOND = 1.5

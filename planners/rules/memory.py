@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 from autoseg.plans import Ints, LevelSpec, NetworkSpec
 
-BYTES_PER_VALUE = 4
+BYTES_PER_VALUE = {"cpu": 4, "cuda": 2}
+"""Of a feature map: a CPU may have to compute in fp32, a GPU computes in half precision."""
+WEIGHT_BYTES = 4
 WEIGHT_COPIES = 5
 """Weights, gradients, two moments of the optimiser, and the average."""
-TRANSIENT_SHARE = 1.35
-"""Memory of training over what is kept for the backward pass: gradients of feature maps and buffers of convolutions."""
+OVERHEAD = {"cpu": 1.35, "cuda": 2.2}
+"""Memory of training over what is kept for the backward pass: gradients of feature maps and buffers of convolutions. On
+a GPU from the peer's 7.7 GB where 3.4 GiB are kept."""
 
 
 def level_voxels(spec: NetworkSpec, patch_size: Ints) -> list[int]:
@@ -154,7 +157,7 @@ def _around_values(level: LevelSpec, in_width: int) -> int:
     return values
 
 
-def training_bytes(spec: NetworkSpec, patch_size: Ints, batch_size: int) -> int:
-    """Memory of training in fp32, without the interpreter and its libraries."""
-    activations = kept_values(spec, patch_size) * batch_size * BYTES_PER_VALUE
-    return int(TRANSIENT_SHARE * activations) + WEIGHT_COPIES * BYTES_PER_VALUE * parameter_count(spec)
+def training_bytes(spec: NetworkSpec, patch_size: Ints, batch_size: int, device: str = "cpu") -> int:
+    """Memory of training on cpu (in fp32) or cuda (in half precision), without the interpreter and its libraries."""
+    activations = kept_values(spec, patch_size) * batch_size * BYTES_PER_VALUE[device]
+    return int(OVERHEAD[device] * activations) + WEIGHT_COPIES * WEIGHT_BYTES * parameter_count(spec)

@@ -1,0 +1,212 @@
+"""autoseg_plan_and_preprocess: check a raw dataset, measure it, plan, and prepare its cases."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.cli import app
+
+if TYPE_CHECKING:
+    from autoseg.dataset import Dataset
+    from autoseg.fingerprint import Fingerprint
+    from autoseg.plans import Plans, Target
+    from autoseg.workspace import Workspace
+
+EPILOG = """examples:
+  autoseg_plan_and_preprocess -d 4
+  autoseg_plan_and_preprocess -d 4 --budget 30m --explain --dry-run
+  autoseg_plan_and_preprocess -d 10 --cascade always --base-filters 16
+  autoseg_plan_and_preprocess -d 4 --device cuda --memory 24G --planner residual --plans-name residual
+
+A run that was stopped continues when the same command is given again. Plans are replaced whole; axes are in the
+order z,y,x. Without -c the 3D configurations are prepared; autoseg_train prepares what is missing."""
+
+MOST_CPU_MEMORY = 16 * 1024**3
+CPU_MEMORY_SHARE = 0.5
+GPU_MEMORY = 8 * 1024**3
+GRIDS = ("2d", "3d_lowres", "3d_fullres")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of autoseg_plan_and_preprocess."""
+    parser = app.parser("Check a raw dataset, measure it, plan its training, and prepare its cases.", EPILOG)
+    parser.add_argument("-d", "--dataset", nargs="+", required=True, help="ids or names: 4, 004 or Dataset004_Name")
+    parser.add_argument("--check-only", action="store_true", help="stop after the check of the dataset")
+    parser.add_argument("--dry-run", action="store_true", help="plan, but write nothing")
+    parser.add_argument("--explain", action="store_true", help="show every decision, and what each stage costs")
+    parser.add_argument("-c", "--configuration", nargs="+", default=(), help="prepare only for these configurations")
+    parser.add_argument("--workers", type=int, help="threads that read and prepare cases (default: all cores)")
+    _add_planning_options(parser.add_argument_group("planning"))
+    return parser
+
+
+def _add_planning_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--planner", default="default", help="default, residual or package.module:Class")
+    group.add_argument("--plans-name", default="plans", help="name of the plans, to keep several (default: plans)")
+    group.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="what will train")
+    group.add_argument(
+        "--memory", type=app.size_in_bytes, help="of training: 8G, 500M (GPU: 8G; CPU: half of what is free)"
+    )
+    group.add_argument("--budget", type=app.seconds, help="time of training per fold and stage: 30m (CPU: 1h)")
+    group.add_argument("--base-filters", type=int, help="channels at the finest level")
+    group.add_argument("--pooling", type=int, help="how many times the resolution is halved")
+    group.add_argument("--patch-size", type=app.whole_numbers, help="edges in voxels: 40,56,40 (two for 2D)")
+    group.add_argument("--batch-size", type=int, help="patches per batch, in every stage")
+    group.add_argument("--spacing", type=app.numbers, help="of the full resolution in mm: 3,1,1")
+    group.add_argument(
+        "--cascade", default="auto", choices=("auto", "always", "never"), help="plan a low resolution first"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code is 0, or 2 for an error of the user's or in the dataset."""
+    return app.run(plan_and_preprocess, make_parser(), argv)
+
+
+def plan_and_preprocess(arguments: argparse.Namespace) -> int:
+    """Work through the datasets; one with errors stops the command."""
+    from autoseg.workspace import Workspace
+
+    workspace = Workspace.open(arguments.root)
+    names = [workspace.dataset_name(name) for name in arguments.dataset]
+    for name in dict.fromkeys(names):
+        code = _one_dataset(name, workspace, arguments)
+        if code:
+            return code
+    return 0
+
+
+def _one_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace) -> int:
+    from autoseg.dataset import read_dataset
+    from autoseg.runtime import usable_cores
+
+    arguments.workers = arguments.workers or usable_cores()
+    dataset = read_dataset(workspace.raw(name))
+    print(f"{name}: {len(dataset.cases)} training cases in {dataset.folder}")
+    fingerprint_file = workspace.prepared(name) / "fingerprint.json"
+    fingerprint = None if arguments.check_only else _fresh_fingerprint(fingerprint_file, dataset)
+    if fingerprint is None:
+        if _check(dataset, arguments.workers):
+            return 2
+        if arguments.check_only:
+            return 0
+        fingerprint = _measure(dataset, arguments.workers)
+        if not arguments.dry_run:
+            from autoseg.fingerprint import write_fingerprint
+
+            write_fingerprint(fingerprint_file, fingerprint)
+    else:
+        print("checked and measured before; no file has changed since.")
+    plans = _plan(dataset, fingerprint, arguments)
+    if not arguments.dry_run:
+        _write_and_prepare(dataset, plans, workspace, arguments)
+    return 0
+
+
+def _check(dataset: Dataset, workers: int) -> bool:
+    """Show what the check finds; whether there are errors."""
+    from autoseg.checking import check_dataset, format_findings
+    from autoseg.cli.progress import CaseBar
+
+    with CaseBar("checking") as bar:
+        findings = check_dataset(dataset, workers, bar.show)
+    print(format_findings(findings))
+    return any(finding.is_error for finding in findings)
+
+
+def _fresh_fingerprint(path: Path, dataset: Dataset) -> Fingerprint | None:
+    """The fingerprint on disk, unless it is missing, of another version, or made from other files."""
+    from autoseg.errors import FileError
+    from autoseg.fingerprint import read_fingerprint, source_checksum
+
+    try:
+        fingerprint = read_fingerprint(path)
+    except FileError:
+        return None
+    return fingerprint if fingerprint.made_from == source_checksum(dataset) else None
+
+
+def _measure(dataset: Dataset, workers: int) -> Fingerprint:
+    from autoseg.cli.progress import CaseBar
+    from autoseg.fingerprint import measure_fingerprint
+
+    with CaseBar("measuring") as bar:
+        return measure_fingerprint(dataset, workers=workers, progress=bar.show)
+
+
+def _plan(dataset: Dataset, fingerprint: Fingerprint, arguments: argparse.Namespace) -> Plans:
+    """Plan, and show the result."""
+    from autoseg.registry import resolve
+    from planners import PLANNERS
+    from planners.explain import explain, summary
+    from planners.options import Overrides, PlanningOptions
+
+    planner = resolve("planner", PLANNERS, arguments.planner)()
+    target = _target(arguments)
+    speed = _seconds_per_multiply_add(target.device)
+    overrides = Overrides(
+        base_filters=arguments.base_filters,
+        pooling=arguments.pooling,
+        patch_size=arguments.patch_size,
+        batch_size=arguments.batch_size,
+        spacing_mm=arguments.spacing,
+        cascade=arguments.cascade,
+    )
+    options = PlanningOptions(arguments.plans_name, target, overrides, speed)
+    plans = planner.plan(fingerprint, dataset.labels, options)
+    print((explain if arguments.explain else summary)(plans, fingerprint, speed))
+    return plans
+
+
+def _target(arguments: argparse.Namespace) -> Target:
+    from autoseg.plans import Target
+    from autoseg.runtime import available_memory_bytes, choose_device
+
+    device = choose_device() if arguments.device == "auto" else arguments.device
+    memory = GPU_MEMORY
+    if device == "cpu":
+        memory = min(MOST_CPU_MEMORY, int(CPU_MEMORY_SHARE * available_memory_bytes()))
+    return Target(device, arguments.memory or memory, arguments.budget)
+
+
+def _seconds_per_multiply_add(device: str) -> float | None:
+    """Of this machine; None for a GPU that is not here."""
+    from autoseg.runtime import choose_device, seconds_per_multiply_add
+
+    return seconds_per_multiply_add(device) if device in ("cpu", choose_device()) else None
+
+
+def _write_and_prepare(dataset: Dataset, plans: Plans, workspace: Workspace, arguments: argparse.Namespace) -> None:
+    from autoseg.plans import write_plans
+    from autoseg.preprocessing.preparation import prepare_dataset
+
+    wanted = {stage.grid: stage for name in _to_prepare(plans, arguments) for stage in plans.configuration_stages(name)}
+    path = workspace.plans_file(dataset.name, plans.name)
+    write_plans(path, plans)
+    print(f"plans: {path}")
+    _remove_stale_grids(dataset.name, plans, workspace)
+    for grid, stage in wanted.items():
+        folder = workspace.grid(dataset.name, plans.name, grid)
+        store = prepare_dataset(dataset, plans, stage, folder, workers=arguments.workers)
+        print(f"prepared: {len(store.case_ids())} cases in {folder}")
+    configuration = "3d_cascade" if "3d_cascade" in plans.configurations else next(reversed(plans.configurations))
+    print(f"next: autoseg_train {int(dataset.name[7:].partition('_')[0])} {configuration}")
+
+
+def _to_prepare(plans: Plans, arguments: argparse.Namespace) -> Sequence[str]:
+    """The configurations to prepare for: those asked for, else all that are 3D, else all."""
+    if arguments.configuration:
+        return arguments.configuration
+    volumes = [name for name in plans.configurations if name != "2d"]
+    return volumes or list(plans.configurations)
+
+
+def _remove_stale_grids(dataset_name: str, plans: Plans, workspace: Workspace) -> None:
+    """Delete prepared cases of stages that these plans no longer have."""
+    import shutil
+
+    for grid in set(GRIDS) - {stage.grid for stage in plans.stages.values()}:
+        shutil.rmtree(workspace.grid(dataset_name, plans.name, grid), ignore_errors=True)
