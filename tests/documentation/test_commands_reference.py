@@ -59,8 +59,3 @@ def test_every_converter_has_its_section() -> None:
 
 def test_every_command_has_its_section_in_the_order_of_use() -> None:
     assert re.findall(r"^## autoseg_(\w+)$", REFERENCE.read_text(), re.MULTILINE) == COMMANDS
-
-
-def test_links_lead_somewhere() -> None:
-    for link in re.findall(r"\]\(([^)#]+)\)", REFERENCE.read_text()):
-        assert (REFERENCE.parent / link).exists(), link
