@@ -119,7 +119,7 @@ def _exclusive_extents(logits: np.ndarray) -> Extents:
 
 
 def _winners(logits: np.ndarray) -> np.ndarray:
-    """(z, y, x) int16 index of the largest logit: a running maximum, which takes a tenth of the time of argmax."""
+    """(z, y, x) int16 index of the largest logit, the lowest on a tie: argmax in a quarter of its memory."""
     best = logits[0].astype(np.float32)
     winners = np.zeros(best.shape, dtype=np.int16)
     for index, channel in enumerate(logits[1:], start=1):
