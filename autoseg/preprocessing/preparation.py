@@ -43,7 +43,7 @@ def prepare_dataset(
     """Prepare the training cases that are not in the folder yet, or were made from something else.
 
     workers: threads, None to choose by the cores; fewer are used where memory is short. progress: show a bar. Cases
-    that left the dataset leave the folder. An error in a case is raised as it is, once those that were begun have ended.
+    that left the dataset leave the folder. An error in a case is raised once those that were begun have ended.
     """
     store = PreparedStore(folder)
     if folder.is_dir():

@@ -119,13 +119,10 @@ def _exclusive_extents(logits: np.ndarray) -> Extents:
 
 
 def _winners(logits: np.ndarray) -> np.ndarray:
-    """(z, y, x) int16 index of the largest logit, the lowest on a tie: argmax in a quarter of its memory."""
-    best = logits[0].astype(np.float32)
-    winners = np.zeros(best.shape, dtype=np.int16)
-    for index, channel in enumerate(logits[1:], start=1):
-        better = channel > best
-        np.copyto(best, channel, where=better)
-        np.copyto(winners, np.int16(index), where=better)
+    """(z, y, x) int16 index of the largest logit, the lowest on a tie; plane by plane, for little memory."""
+    winners = np.empty(logits.shape[1:], dtype=np.int16)
+    for z, plane in enumerate(winners):
+        plane[...] = logits[:, z].argmax(axis=0)
     return winners
 
 
