@@ -117,7 +117,8 @@ class StagePlan:
 
     spacing_mm: the target per axis. median_shape: of the training cases on that grid (may be fractional). patch_size
     and batch_size: of training and of the sliding window. batch_dice: Dice over the batch as one volume, instead of per
-    sample. previous_stage: the stage whose labels arrive as additional channels, in a cascade.
+    sample. previous_stage: the stage whose labels arrive as additional channels, in a cascade. flips: all or none, of
+    the mirror axes, over which prediction averages unless it is told otherwise.
     """
 
     name: str
@@ -129,6 +130,7 @@ class StagePlan:
     batch_dice: bool
     previous_stage: str | None = None
     training: TrainingPlan = TrainingPlan()
+    flips: str = "all"
 
     @property
     def is_2d(self) -> bool:

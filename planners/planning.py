@@ -13,6 +13,7 @@ from planners.cascade import LowResolution, find_low_resolution
 from planners.options import PlanningOptions
 from planners.recipe import Recipe
 from planners.rules import budget
+from planners.rules.flips import Flips, choose_flips
 from planners.rules.mirroring import Mirroring, choose_mirroring
 from planners.rules.normalization import plan_channels
 from planners.rules.spacing import Grid, TargetSpacing, axis_order, resampled_median_shape, target_spacing
@@ -32,6 +33,12 @@ class Drafts:
     mirroring: Mirroring
     stages: dict[str, StageDraft]
     low: LowResolution | None
+
+    def flips(self, name: str, options: PlanningOptions) -> Flips:
+        """Whether the prediction of a stage averages over flips."""
+        full = self.stages.get("3d_fullres")
+        slices = full.grid.median_shape[0] if full else 1.0
+        return choose_flips(self.stages[name], self.mirroring.axes, slices=slices, device=options.target.device)
 
 
 def make_plans(
@@ -137,6 +144,7 @@ def _stage_plan(name: str, draft: StageDraft, drafts: Drafts, options: PlanningO
         network=draft.spec,
         batch_dice=name == "2d" or (name == "3d_fullres" and "3d_lowres" in drafts.stages),
         training=_training(draft, options),
+        flips=drafts.flips(name, options).chosen,
     )
 
 

@@ -126,13 +126,14 @@ def low_resolution_decision(drafts: Drafts, options: PlanningOptions) -> Iterato
 def stage_decisions(
     name: str, draft: StageDraft, drafts: Drafts, options: PlanningOptions, recipe: Recipe
 ) -> Iterator[Decision]:
-    """Patch, topology, widths, batch, Dice and training of a stage."""
+    """Patch, topology, widths, batch, Dice, training and flips of a stage."""
     yield patch_decision(name, draft, options)
     yield topology_decision(name, draft, options)
     yield widths_decision(name, draft, options)
     yield batch_decision(name, draft, options, recipe)
     yield batch_dice_decision(name, drafts)
     yield training_decision(name, draft, options)
+    yield flips_decision(name, drafts, options)
 
 
 def patch_decision(name: str, draft: StageDraft, options: PlanningOptions) -> Decision:
@@ -234,6 +235,20 @@ def training_decision(name: str, draft: StageDraft, options: PlanningOptions) ->
         "On a CPU: adaptive steps, a cosine to zero over the budget, averaged weights.",
         _choice_numbers(choice),
         "SGD with momentum .99: hundreds of iterations are too few for it to leave all background.",
+    )
+
+
+def flips_decision(name: str, drafts: Drafts, options: PlanningOptions) -> Decision:
+    """Whether prediction averages over flips."""
+    flips = drafts.flips(name, options)
+    return Decision(
+        f"{name}.flips",
+        flips.chosen,
+        "Prediction averages over all flips on a GPU, and on a CPU up to 1e12 multiply-adds per case.",
+        {"windows_per_case": flips.windows, "multiply_adds_with_flips": flips.work},
+        "None: faster by the number of flips, at a little less Dice."
+        if flips.chosen == "all"
+        else "All: a little more Dice, for minutes per case; autoseg_predict --flips all does it.",
     )
 
 

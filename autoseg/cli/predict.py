@@ -42,9 +42,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--flips",
         type=_flips,
-        default="all",
         metavar="all|none|N",
-        help="average over flipped copies: all, none, or N of them besides the plain one (default: all)",
+        help="average over flipped copies: all, none, or N of them besides the plain one (default: what the plan says)",
     )
     parser.add_argument("--no-postprocessing", action="store_true", help="leave the model's cleaning rules out")
     parser.add_argument("--save-probabilities", action="store_true", help="also write OUT/probabilities/CASE")

@@ -74,7 +74,7 @@ def load_model(
     *,
     folds: Sequence[str | int] | None = None,
     device: str = "auto",
-    flips: str | int | Ints = "all",
+    flips: str | int | Ints | None = None,
     overlap: float = 0.5,
     precision: str = "auto",
     postprocessing: bool = True,

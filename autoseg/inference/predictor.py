@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 class PredictionOptions:
     """How to predict; the results differ a little with overlap, flips and precision.
 
-    overlap: of neighbouring windows, as a fraction of the patch. flips: "all" averages over every combination of the
-    plan's mirror axes, "none" over none; a number takes that many flipped copies besides the plain one, in the plane
-    first; a tuple gives the plan's axes. precision: auto, fp32, bf16 or fp16. device: auto, cpu, cuda, cuda:1.
+    overlap: of neighbouring windows, as a fraction of the patch. flips: None for what the plan says; "all" averages over
+    every combination of the plan's mirror axes, "none" over none; a number takes that many flipped copies besides the
+    plain one, in the plane first; a tuple gives the plan's axes. precision: auto, fp32, bf16 or fp16. device: auto, cpu, cuda, cuda:1.
     batch_size: windows per call of the network; None for one, and for slices the batch of training.
     """
 
     overlap: float = 0.5
-    flips: str | int | Ints = "all"
+    flips: str | int | Ints | None = None
     precision: str = "auto"
     device: str = "auto"
     batch_size: int | None = None
@@ -73,7 +73,7 @@ class StagePredictor:
         self.networks = [_placed(network, self.device, self._format) for network in networks]
         self._class_values = list(labels.classes.values()) if stage.previous_stage is not None else []
         self._first_class = 0 if labels.has_regions else 1
-        self._prepare_flips(plans, labels, options.flips)
+        self._prepare_flips(plans, labels, stage.flips if options.flips is None else options.flips)
 
     def _prepare_flips(self, plans: Plans, labels: Labels, flips: str | int | Ints) -> None:
         """As in training: left and right are exchanged where labels can express it, else that axis is left out."""
