@@ -34,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--iterations-per-epoch", type=int, help="iterations of an epoch")
     parser.add_argument("--lr", type=float, help="peak learning rate")
     parser.add_argument("--loss", help="dice, ce, focal, tversky, or a weighted sum such as dice+focal or 0.5*dice+ce")
-    parser.add_argument("--optimizer", help="sgd, adamw or novograd")
+    parser.add_argument("--optimizer", help="sgd, adamw, muon or novograd")
     parser.add_argument("--schedule", help="polynomial, cosine, cosine_restarts or constant")
     parser.add_argument("--augmentation", type=float, help="strength: 0 none, 1 the usual")
     parser.add_argument("--patience", type=int, metavar="EPOCHS", help="stop after this many epochs without progress")

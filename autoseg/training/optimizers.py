@@ -54,6 +54,81 @@ class NovoGrad(torch.optim.Optimizer):
         parameter.add_(state["momentum"], alpha=-group["lr"])
 
 
+class Muon(torch.optim.Optimizer):
+    """Momentum whose step is made orthogonal, for convolutions and matrices; AdamW for everything else.
+
+    A weight of several dimensions is taken as a matrix, output channels by all the rest. With g its gradient:
+
+        m = b m + g        U = orthogonal(g + b m)        w = w - lr (.2 sqrt(max(rows, columns)) U + d w)
+
+    orthogonal() gives all singular values the size of about one, by five Newton-Schulz steps (Jordan et al. 2024,
+    kellerjordan.github.io/posts/muon); the factor .2 sqrt(.) makes a step as large as AdamW's, so that one rate serves
+    both (Liu et al. 2025, arXiv:2502.16982). Vectors, and matrices with a single column per tap (the first
+    convolution of a single channel), follow AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101).
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        *,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        defaults = {"lr": lr, "momentum": momentum, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(parameters, defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    step = self._orthogonal if is_matrix(parameter) else self._adaptive
+                    step(parameter, parameter.grad, group)
+
+    def _orthogonal(self, parameter: nn.Parameter, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        state["momentum"].mul_(group["momentum"]).add_(gradient)
+        matrix = (gradient + group["momentum"] * state["momentum"]).flatten(1)
+        size = 0.2 * max(matrix.shape) ** 0.5
+        parameter.add_(orthogonalized(matrix).view(parameter.shape), alpha=-group["lr"] * size)
+
+    def _adaptive(self, parameter: nn.Parameter, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+        state, (beta1, beta2) = self.state[parameter], group["betas"]
+        if not state:
+            state.update(step=0, first=torch.zeros_like(parameter), second=torch.zeros_like(parameter))
+        state["step"] += 1
+        state["first"].lerp_(gradient, 1 - beta1)
+        state["second"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        spread = (state["second"] / (1 - beta2 ** state["step"])).sqrt_().add_(group["eps"])
+        parameter.addcdiv_(state["first"] / (1 - beta1 ** state["step"]), spread, value=-group["lr"])
+
+
+def is_matrix(parameter: torch.Tensor) -> bool:
+    """Whether a weight has several inputs and several outputs, so that an orthogonal step has a meaning."""
+    return parameter.ndim >= 2 and min(parameter.shape[:2]) > 1
+
+
+def orthogonalized(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
+    """The matrix (rows, columns) with its singular values brought near one (within about .7 and 1.2), in its own type.
+
+    Newton-Schulz with the coefficients of Jordan et al., which favour speed over exactness.
+    """
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = matrix if wide else matrix.T
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x if wide else x.T
+
+
 @dataclass(frozen=True)
 class OptimizerChoice:
     """How to make an optimiser, and the gradient norm beyond which gradients are scaled down."""
@@ -74,10 +149,16 @@ def _novograd(parameters: list[nn.Parameter], learning_rate: float) -> torch.opt
     return NovoGrad(parameters, learning_rate, weight_decay=1e-4)
 
 
-# SGD's values are nnU-Net's (Isensee et al. 2021); a norm of 1 keeps AdamW's early, noisy steps in bounds.
+def _muon(parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
+    return Muon(parameters, learning_rate, weight_decay=1e-2)
+
+
+# SGD's values are nnU-Net's (Isensee et al. 2021); a norm of 1 keeps the early, noisy
+# steps of the adaptive ones in bounds.
 OPTIMIZERS = {
     "sgd": OptimizerChoice(_sgd, clip_norm=12.0),
     "adamw": OptimizerChoice(_adamw, clip_norm=1.0),
+    "muon": OptimizerChoice(_muon, clip_norm=1.0),
     "novograd": OptimizerChoice(_novograd, clip_norm=12.0),
 }
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from autoseg.errors import OptionError
-from autoseg.training.optimizers import OPTIMIZERS, NovoGrad, find_optimizer
+from autoseg.training.optimizers import OPTIMIZERS, Muon, NovoGrad, find_optimizer, orthogonalized
 
 
 def test_novograd_first_steps_by_hand() -> None:
@@ -28,10 +28,41 @@ def test_novograd_decays_weights() -> None:
     torch.testing.assert_close(weight.detach(), torch.tensor([2.0 - 0.1 * (1.0 + 0.5 * 2.0)]))
 
 
+@pytest.mark.parametrize("shape", [(8, 8), (5, 40), (40, 5)])
+def test_orthogonalized_keeps_directions_and_evens_out_sizes(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    core = left.T @ orthogonalized(matrix) @ right.T
+    sizes = core.diagonal()
+    assert float(sizes.min()) > 0.3
+    assert float(sizes.max()) < 1.3
+    torch.testing.assert_close(core, torch.diag(sizes), atol=1e-4, rtol=0)
+
+
+def test_muon_steps_like_adamw_on_vectors() -> None:
+    first, second = (nn.Parameter(torch.tensor([1.0, -2.0, 3.0])) for _ in range(2))
+    ours, theirs = Muon([first], 0.1, weight_decay=0.3), torch.optim.AdamW([second], 0.1, weight_decay=0.3)
+    for gradient in ([1.0, 2.0, -1.0], [0.5, -3.0, 0.1], [0.0, 1.0, 2.0]):
+        first.grad, second.grad = torch.tensor(gradient), torch.tensor(gradient)
+        ours.step()
+        theirs.step()
+    torch.testing.assert_close(first, second)
+
+
+def test_the_size_of_a_muon_step_does_not_depend_on_the_gradient() -> None:
+    steps = []
+    for scale in (1.0, 1e3):
+        weight = nn.Parameter(torch.zeros(4, 2, 3, 3, 3))
+        weight.grad = scale * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+        Muon([weight], 0.1).step()
+        steps.append(weight.detach())
+    torch.testing.assert_close(steps[0], steps[1], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_descends(name: str) -> None:
     torch.manual_seed(0)
-    weight = nn.Parameter(torch.randn(8))
+    weight = nn.Parameter(torch.randn(8, 4))
     optimizer = find_optimizer(name).make([weight], 1e-3)
     before = float(weight.detach().pow(2).sum())
     for _ in range(50):
@@ -42,5 +73,5 @@ def test_every_optimizer_descends(name: str) -> None:
 
 
 def test_unknown_optimizer_lists_the_known_ones() -> None:
-    with pytest.raises(OptionError, match=r"no optimizer 'lion'.*adamw, novograd, sgd"):
+    with pytest.raises(OptionError, match=r"no optimizer 'lion'.*adamw, muon, novograd, sgd"):
         find_optimizer("lion")
