@@ -11,7 +11,7 @@ from typing import Any
 
 from autoseg.fingerprint import Fingerprint
 from autoseg.plans import Plans, StagePlan
-from planners.rules.budget import PASSES
+from planners.rules.budget import PASSES, plausible_speed
 from planners.rules.memory import multiply_adds, parameter_count, training_bytes
 
 IMAGE_BYTES = 4
@@ -43,7 +43,7 @@ def stage_cost(
         training_bytes(stage.network, stage.patch_size, stage.batch_size, plans.target.device),
         prepared_bytes(stage, plans, fingerprint),
         parameter_count(stage.network),
-        epoch * seconds_per_multiply_add if seconds_per_multiply_add else None,
+        epoch * plausible_speed(seconds_per_multiply_add) if seconds_per_multiply_add else None,
     )
 
 

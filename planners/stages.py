@@ -139,11 +139,10 @@ class StagePlanner:
 
     def _fit_to_budget(self, draft: StageDraft, patch_is_given: bool) -> StageDraft:
         target = self.options.target
-        measured = self.options.seconds_per_multiply_add or budget.DEFAULT_SECONDS_PER_MULTIPLY_ADD
         choice = budget.choose(
             self._candidates(draft, patch_is_given),
             budget_seconds=target.budget_seconds or budget.DEFAULT_BUDGET_SECONDS,
-            seconds_per_multiply_add=min(measured, budget.SLOWEST_SECONDS_PER_MULTIPLY_ADD),
+            seconds_per_multiply_add=budget.plausible_speed(self.options.seconds_per_multiply_add),
             memory_bytes=target.memory_bytes,
         )
         chosen = choice.candidate

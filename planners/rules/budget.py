@@ -77,6 +77,12 @@ class Choice:
     passed_over_iterations: int
 
 
+def plausible_speed(seconds_per_multiply_add: float | None) -> float:
+    """What was measured, or the guess where nobody did; bounded, because a busy machine measures itself too slow."""
+    measured = seconds_per_multiply_add or DEFAULT_SECONDS_PER_MULTIPLY_ADD
+    return min(measured, SLOWEST_SECONDS_PER_MULTIPLY_ADD)
+
+
 def wanted_iterations(budget_seconds: float) -> int:
     """How many iterations a training should have."""
     return max(1, min(WANTED_ITERATIONS, int(WANTED_PER_SECOND * budget_seconds)))

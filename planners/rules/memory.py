@@ -16,9 +16,11 @@ BYTES_PER_VALUE = {"cpu": 4, "cuda": 2}
 WEIGHT_BYTES = 4
 WEIGHT_COPIES = 5
 """Weights, gradients, two moments of the optimiser, and the average."""
-OVERHEAD = {"cpu": 1.35, "cuda": 2.2}
-"""Memory of training over what is kept for the backward pass: gradients of feature maps and buffers of convolutions. On
-a GPU from the peer's 7.7 GB where 3.4 GiB are kept."""
+OVERHEAD = {"cpu": 1.6, "cuda": 1.85}
+"""Memory of training over what is kept for the backward pass: gradients of feature maps and buffers of convolutions.
+Measured on a CPU; on a GPU from the peer's 7.7 and 9.1 GB, where 3.4 and 4.1 GiB are kept."""
+LIBRARY_BYTES = {"cpu": 0, "cuda": 1024**3}
+"""What the GPU's libraries take for themselves."""
 
 
 def level_voxels(spec: NetworkSpec, patch_size: Ints) -> list[int]:
@@ -158,6 +160,7 @@ def _around_values(level: LevelSpec, in_width: int) -> int:
 
 
 def training_bytes(spec: NetworkSpec, patch_size: Ints, batch_size: int, device: str = "cpu") -> int:
-    """Memory of training on cpu (in fp32) or cuda (in half precision), without the interpreter and its libraries."""
+    """Memory of training on cpu (in fp32) or cuda (in half precision), without the interpreter."""
     activations = kept_values(spec, patch_size) * batch_size * BYTES_PER_VALUE[device]
-    return int(OVERHEAD[device] * activations) + WEIGHT_COPIES * WEIGHT_BYTES * parameter_count(spec)
+    weights = WEIGHT_COPIES * WEIGHT_BYTES * parameter_count(spec)
+    return int(OVERHEAD[device] * activations) + weights + LIBRARY_BYTES[device]
