@@ -9,6 +9,7 @@ from autoseg.plans import Ints, Target
 
 GIBIBYTE = 1024**3
 CASCADES = ("auto", "always", "never")
+MIRRORS = ("auto", "all", "none")
 GOLDEN_TARGET = Target("cuda", 8 * GIBIBYTE)
 """The GPU that the peer's rules were made for."""
 
@@ -19,7 +20,8 @@ class Overrides:
 
     Per-axis values are in the volume's order (z, y, x). base_filters: channels of the finest level. pooling: how many
     times the resolution is halved. patch_size: three edges for the 3D stages, or two for the 2D one. batch_size: of
-    every stage. spacing_mm: of the full resolution. cascade: auto, always or never.
+    every stage. spacing_mm: of the full resolution. cascade: auto, always or never. mirror: auto,
+    all or none, of the axes along which it is safe.
     """
 
     base_filters: int | None = None
@@ -28,6 +30,7 @@ class Overrides:
     batch_size: int | None = None
     spacing_mm: tuple[float, ...] | None = None
     cascade: str = "auto"
+    mirror: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, by the name of the option."""
@@ -43,6 +46,8 @@ class Overrides:
             raise OptionError(f"--spacing must be three positive numbers of mm (z,y,x), not {self.spacing_mm}.")
         if self.cascade not in CASCADES:
             raise OptionError(f"--cascade must be one of {', '.join(CASCADES)}, not {self.cascade!r}.")
+        if self.mirror not in MIRRORS:
+            raise OptionError(f"--mirror must be one of {', '.join(MIRRORS)}, not {self.mirror!r}.")
 
 
 @dataclass(frozen=True)
@@ -66,3 +71,10 @@ class PlanningOptions:
             raise OptionError(f"--memory must be positive, not {self.target.memory_bytes}.")
         if self.target.budget_seconds is not None and self.target.budget_seconds <= 0:
             raise OptionError(f"--budget must be positive, not {self.target.budget_seconds}.")
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether patches are to be flipped: on a GPU, unless the user decides; a CPU's minutes are too few for it."""
+        if self.overrides.mirror == "auto":
+            return self.target.device == "cuda"
+        return self.overrides.mirror == "all"

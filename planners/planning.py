@@ -91,9 +91,8 @@ def _draft(recipe: Recipe, fingerprint: Fingerprint, labels: Labels, options: Pl
     )
     stages, low = _draft_stages(fullres, planner)
     _check_pooling(stages, options)
-    return Drafts(
-        spacing, transpose, plan_channels(fingerprint), choose_mirroring(fingerprint, labels, transpose), stages, low
-    )
+    mirroring = choose_mirroring(fingerprint, labels, transpose, wanted=options.mirrors)
+    return Drafts(spacing, transpose, plan_channels(fingerprint), mirroring, stages, low)
 
 
 def _full_grid(spacing: TargetSpacing, shape: tuple[float, ...], transpose: Ints) -> Grid:

@@ -90,7 +90,10 @@ def mirroring_decision(drafts: Drafts, fingerprint: Fingerprint) -> Decision:
     mirroring = drafts.mirroring
     rule = "Flips along every axis; a flip from left to right exchanges the labels of left and right organs."
     rejected = "Flips without exchange: a left organ would be taught, and found, as the right one."
-    if mirroring.left_out:
+    if not mirroring.axes:
+        rule = f"No flips: {mirroring.why}."
+        rejected = "Flips along every axis: they pay after hours; --mirror all forces them."
+    elif mirroring.left_out:
         rule = f"No flips from left to right, because {mirroring.why}."
         rejected = "Flips along every axis: they could teach one side as the other."
     elif not fingerprint.pairs:
@@ -232,9 +235,9 @@ def training_decision(name: str, draft: StageDraft, options: PlanningOptions) ->
     return Decision(
         f"{name}.training",
         f"{plan.optimizer}, {plan.schedule}; {duration(seconds)}",
-        "On a CPU: adaptive steps, a cosine to zero over the budget, averaged weights.",
+        "On a CPU: orthogonal steps (Muon), a cosine to zero over the budget, averaged weights.",
         _choice_numbers(choice),
-        "SGD with momentum .99: hundreds of iterations are too few for it to leave all background.",
+        "AdamW needs about twice the iterations; SGD with momentum .99 is still at all background after hundreds.",
     )
 
 

@@ -59,6 +59,9 @@ def _add_planning_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--cascade", default="auto", choices=("auto", "always", "never"), help="plan a low resolution first"
     )
+    group.add_argument(
+        "--mirror", default="auto", choices=("auto", "all", "none"), help="flip patches (auto: on a GPU only)"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -154,6 +157,7 @@ def _plan(dataset: Dataset, fingerprint: Fingerprint, arguments: argparse.Namesp
         batch_size=arguments.batch_size,
         spacing_mm=arguments.spacing,
         cascade=arguments.cascade,
+        mirror=arguments.mirror,
     )
     options = PlanningOptions(arguments.plans_name, target, overrides, speed)
     plans = planner.plan(fingerprint, dataset.labels, options)

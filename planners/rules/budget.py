@@ -34,13 +34,13 @@ BATCH_SIZES = {3: 2, 2: 8}
 PASSES = 3
 """A training step costs three forward passes: the backward pass finds gradients of inputs and of weights."""
 CPU_TRAINING = TrainingPlan(
-    optimizer="adamw",
+    optimizer="muon",
     learning_rate=5e-3,
     schedule="cosine",
     weight_average=0.99,
-    warmup_iterations=50,
+    warmup_iterations=20,
 )
-"""Adaptive steps and averaged weights learn in hundreds of iterations; SGD with momentum .99 takes far longer."""
+"""Orthogonal steps and averaged weights learn in hundreds of iterations; SGD with momentum .99 takes far longer."""
 EPOCHS = 20
 EPOCH_ITERATIONS = (10, 250)
 

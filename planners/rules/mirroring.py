@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoseg.data.mirroring import left_right_exchange
 from autoseg.fingerprint import Fingerprint, Pairs
@@ -21,14 +21,24 @@ class Mirroring:
     why: str = ""
 
 
-def choose_mirroring(fingerprint: Fingerprint, labels: Labels, transpose: Ints) -> Mirroring:
-    """All axes; but where left and right classes exist, never so that one is taught as the other.
+NO_TIME = "a short training learns more from patients as they lie"
+
+
+def choose_mirroring(fingerprint: Fingerprint, labels: Labels, transpose: Ints, *, wanted: bool = True) -> Mirroring:
+    """All axes, or none where flips are not wanted; never so that a left class is taught as the right one.
 
     Confirmed pairs exchange their labels on a flip of the left-right axis. That axis is left out where a pair is one by
     name only, where cases are oriented differently, so that it is another axis in some of them, and where regions
     overlap in a way that no exchange of label values can mirror.
     """
     everything = (0, 1, 2)
+    mirroring = _safe_mirroring(fingerprint, labels, transpose, everything)
+    if wanted:
+        return mirroring
+    return replace(mirroring, axes=(), left_out=everything, why=mirroring.why or NO_TIME)
+
+
+def _safe_mirroring(fingerprint: Fingerprint, labels: Labels, transpose: Ints, everything: Ints) -> Mirroring:
     if not fingerprint.pairs and not fingerprint.unconfirmed_pairs:
         return Mirroring(everything)
     sideways = tuple(transpose.index(axis) for axis in fingerprint.left_right_axes)

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from dataset_conversion.phantom import write_phantom_dataset
+
 TINY = ["--epochs", "2", "--iterations-per-epoch", "2", "--threads", "1"]
 Command = Callable[..., int]
 
@@ -26,7 +28,7 @@ def command(name: str, *arguments: object, root: Path) -> int:
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a planned and prepared phantom dataset of six cases."""
     root = tmp_path_factory.mktemp("workspace")
-    assert command("convert", "phantom", "-d", 1, "--cases", 6, "--test-cases", 1, root=root) == 0
+    write_phantom_dataset(root / "raw" / "Dataset001_Phantom", cases=6, test_cases=1, shape=(16, 32, 32))
     small = ["--base-filters", 8, "--pooling", 2, "--patch-size", "16,32,32", "--cascade", "always", "--device", "cpu"]
     assert command("plan_and_preprocess", "-d", 1, "--budget", "60s", *small, root=root) == 0
     return root
