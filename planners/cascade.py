@@ -68,8 +68,10 @@ def _coarsen(
     for grid in islice(coarser_grids(fullres.grid), MOST_STEPS):
         if min(grid.median_shape) < 1:
             break
-        draft = planner.draft(grid, grid.voxels * planner.cases, clip_patch=True)
         reduction = fullres.grid.voxels / grid.voxels
-        if draft.covered >= LEAST_COVERED and reduction >= least_reduction:
+        if reduction < least_reduction:
+            continue
+        draft = planner.draft(grid, grid.voxels * planner.cases, clip_patch=True)
+        if draft.covered >= LEAST_COVERED:
             return LowResolution(draft, fullres.covered, reduction, rule)
     return LowResolution(None, fullres.covered, rule=rule)

@@ -165,14 +165,23 @@ class StagePlanner:
         overrides = self.options.overrides
         widths = (overrides.base_filters,) if overrides.base_filters else budget.WIDTHS
         batch = overrides.batch_size or min(draft.batch_size, budget.BATCH_SIZES[len(draft.patch_size)])
-        patches = [draft.topology] if patch_is_given else list(self._smaller_patches(draft))
-        for topology in patches:
+        for topology in [draft.topology] if patch_is_given else self._smaller_patches(draft):
             for width in widths:
                 yield self._candidate(topology, width, batch)
         if not overrides.base_filters:
-            yield self._candidate(patches[-1], budget.LAST_WIDTH, batch)
+            yield self._candidate(topology, budget.LAST_WIDTH, batch)
 
     def _smaller_patches(self, draft: StageDraft) -> Iterator[Topology]:
+        """The patches that lie within the median case, large to small; where there is none, the first one."""
+        within = False
+        for topology in self._shrinking(draft):
+            if all(edge <= size for edge, size in zip(topology.patch_size, draft.grid.median_shape, strict=True)):
+                within = True
+                yield topology
+        if not within:
+            yield draft.topology
+
+    def _shrinking(self, draft: StageDraft) -> Iterator[Topology]:
         topology, grid = draft.topology, draft.grid
         least = budget.SMALLEST_PATCH_VOXELS[len(draft.patch_size)]
         yield topology

@@ -1,7 +1,7 @@
 """Which network, patch and batch a CPU can train in the time at hand.
 
 A network learns from iterations. Hence: the largest patch, and for it the widest network, with which the budget buys
-the wanted number of iterations; documentation/explanation/planning.md tells the experiments behind the numbers.
+the wanted number of iterations. A patch never reaches beyond the median case: padding is work without a lesson; documentation/explanation/planning.md tells the experiments behind the numbers.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ DEFAULT_SECONDS_PER_MULTIPLY_ADD = 1.5e-11
 """A cautious guess for a desktop CPU, where nobody measured it."""
 SLOWEST_SECONDS_PER_MULTIPLY_ADD = 5e-11
 """A single old core. What was measured slower was measured while the machine was busy with something else."""
-WANTED_ITERATIONS = 1000
+WANTED_ITERATIONS = 4000
 """Beyond these, a wider network or a larger patch is worth more than further iterations."""
-WANTED_PER_SECOND = 1.5
+WANTED_PER_SECOND = 2.5
 """A small budget is content with fewer: so many per second of it."""
 WIDTHS = (32, 24, 16)
 """Channels of the finest level, widest first: multiples of 8, which vector units fill."""
