@@ -154,10 +154,17 @@ def patch_decision(name: str, draft: StageDraft, options: PlanningOptions) -> De
     rule += "until " + (
         "the time and memory at hand suffice." if draft.choice else "the memory of the target suffices."
     )
-    rejected = f"The first patch, {list(draft.first_patch)}: it does not fit." if shrunk else "A smaller one: all fits."
+    rejected = (
+        f"The first patch, {list(draft.first_patch)}: {_too_large(draft)}." if shrunk else "A smaller one: all fits."
+    )
     if options.overrides.patch_size and len(options.overrides.patch_size) == len(draft.patch_size):
         rule, rejected = f"--patch-size, {GIVEN}; padded to what the network can halve.", "The rule's patch."
     return Decision(f"{name}.patch_size", list(draft.patch_size), rule, numbers, rejected)
+
+
+def _too_large(draft: StageDraft) -> str:
+    beyond = any(edge > size for edge, size in zip(draft.first_patch, draft.grid.median_shape, strict=True))
+    return "it reaches beyond the median case" if draft.choice and beyond else "it does not fit"
 
 
 def topology_decision(name: str, draft: StageDraft, options: PlanningOptions) -> Decision:

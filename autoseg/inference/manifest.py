@@ -54,7 +54,8 @@ def describe(models: Sequence[ModelFiles], options: PredictionOptions, rules: Se
         )
         for files in models
     )
-    return Manifest(records, options.overlap, "plan" if options.flips is None else str(options.flips), options.precision, tuple(rules), {})
+    flips = "plan" if options.flips is None else str(options.flips)
+    return Manifest(records, options.overlap, flips, options.precision, tuple(rules), {})
 
 
 def continued(folder: Path, manifest: Manifest) -> Manifest:

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 class PredictionOptions:
     """How to predict; the results differ a little with overlap, flips and precision.
 
-    overlap: of neighbouring windows, as a fraction of the patch. flips: None for what the plan says; "all" averages over
-    every combination of the plan's mirror axes, "none" over none; a number takes that many flipped copies besides the
-    plain one, in the plane first; a tuple gives the plan's axes. precision: auto, fp32, bf16 or fp16. device: auto, cpu, cuda, cuda:1.
+    overlap: of neighbouring windows, as a fraction of the patch. flips: None for what the plan says; "all" averages
+    over every combination of the plan's mirror axes, "none" over none; a number takes that many flipped copies besides
+    the plain one, in the plane first; a tuple gives the plan's axes.
+    precision: auto, fp32, bf16 or fp16. device: auto, cpu, cuda, cuda:1.
     batch_size: windows per call of the network; None for one, and for slices the batch of training.
     """
 

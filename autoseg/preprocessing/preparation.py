@@ -123,5 +123,5 @@ def _prepare_all(preparation: _Preparation, cases: Sequence[Case], workers: int,
     name = f"preparing {preparation.stage.grid}"
     with products_in_threads(workers):
         done = in_threads(preparation, ordered, workers)
-        for _ in tqdm(done, total=len(ordered), desc=name, unit="case", disable=not progress):
+        for _ in tqdm(done, total=len(ordered), desc=name, unit="case", disable=None if progress else True):
             pass

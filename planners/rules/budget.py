@@ -1,7 +1,8 @@
 """Which network, patch and batch a CPU can train in the time at hand.
 
 A network learns from iterations. Hence: the largest patch, and for it the widest network, with which the budget buys
-the wanted number of iterations. A patch never reaches beyond the median case: padding is work without a lesson; documentation/explanation/planning.md tells the experiments behind the numbers.
+the wanted number of iterations. A patch never reaches beyond the median case: padding is work without a lesson.
+documentation/explanation/planning.md tells the experiments behind the numbers.
 """
 
 from __future__ import annotations
