@@ -13,7 +13,7 @@ from planners.recipe import BASE_FILTERS, REFERENCE_BATCH, Recipe
 from planners.rules import budget
 from planners.rules.memory import feature_map_values
 from planners.rules.network import network_spec
-from planners.rules.patch import initial_patch, shrink, widen_thin_edges
+from planners.rules.patch import SMALLEST_PATCH_EDGE, initial_patch, shrink, widen_thin_edges
 from planners.rules.spacing import Grid
 from planners.rules.topology import Topology, find_topology
 
@@ -78,8 +78,8 @@ class StagePlanner:
         if given and clip_patch:
             given = tuple(min(edge, math.ceil(size)) for edge, size in zip(given, grid.median_shape, strict=True))
         first = find_topology(grid.spacing_mm, given or initial_patch(grid.spacing_mm, grid.median_shape), poolings)
-        topology = first if given else self._fit_to_memory(first, grid)
-        topology = widen_thin_edges(topology)
+        topology = widen_thin_edges(first)
+        topology = topology if given else self._fit_to_memory(topology, grid)
         draft = self._with_batch(topology, grid, dataset_voxels, first.patch_size)
         return draft if self.options.target.device == "cuda" else self._fit_to_budget(draft, given is not None)
 
@@ -174,8 +174,9 @@ class StagePlanner:
     def _smaller_patches(self, draft: StageDraft) -> Iterator[Topology]:
         """The patches that lie within the median case, large to small; where there is none, the first one."""
         within = False
+        sizes = [max(size, SMALLEST_PATCH_EDGE) for size in draft.grid.median_shape]
         for topology in self._shrinking(draft):
-            if all(edge <= size for edge, size in zip(topology.patch_size, draft.grid.median_shape, strict=True)):
+            if all(edge <= size for edge, size in zip(topology.patch_size, sizes, strict=True)):
                 within = True
                 yield topology
         if not within:
@@ -187,9 +188,7 @@ class StagePlanner:
         yield topology
         while True:
             try:
-                topology = widen_thin_edges(
-                    shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.pooling)
-                )
+                topology = shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.pooling)
             except PlanningError:
                 return
             if math.prod(topology.patch_size) < least:

@@ -28,18 +28,19 @@ def shrink(
     """The topology of the next smaller patch: the axis that is largest relative to the median shape gives way.
 
     It loses its divisor; not the present one, but that of the patch that would be left, so that no valid size is
-    skipped. Among equals the last axis gives way. PlanningError where nothing would be left.
+    skipped. Among equals the last axis gives way; an edge of 2 voxels never does. PlanningError where none can.
     """
     edges = list(topology.patch_size)
-    axis = max(range(len(edges)), key=lambda a: (edges[a] / median_shape[a], a))
-    tried = list(edges)
-    tried[axis] -= topology.divisor[axis]
-    edges[axis] -= find_topology(spacing_mm, tried, poolings).divisor[axis]
-    if edges[axis] < 1:
+    long = [axis for axis, edge in enumerate(edges) if edge > SMALLEST_PATCH_EDGE]
+    if not long:
         raise PlanningError(
             f"No patch is small enough: {topology.patch_size} voxels still need too much memory.",
             "Raise --memory, or lower --base-filters or --batch-size.",
         )
+    axis = max(long, key=lambda a: (edges[a] / median_shape[a], a))
+    tried = list(edges)
+    tried[axis] -= topology.divisor[axis]
+    edges[axis] -= find_topology(spacing_mm, tried, poolings).divisor[axis]
     return find_topology(spacing_mm, edges, poolings)
 
 

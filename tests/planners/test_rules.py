@@ -100,7 +100,18 @@ def test_shrinking_takes_the_last_axis_among_equals() -> None:
 
 def test_a_patch_cannot_vanish() -> None:
     with pytest.raises(PlanningError, match="No patch is small enough"):
-        shrink(Topology(((1, 1),), ((3, 3),), (1, 1)), (1, 1), (10, 10))
+        shrink(Topology(((1, 1),), ((3, 3),), (2, 2)), (1, 1), (10, 10))
+
+
+def test_shrinking_ends() -> None:
+    topology = find_topology((5, 1, 1), (3, 40, 40))
+    edges = [topology.patch_size]
+    with pytest.raises(PlanningError):
+        for _ in range(1000):
+            topology = shrink(topology, (5, 1, 1), (3, 40, 40))
+            edges.append(topology.patch_size)
+    assert edges[-1] == (2, 2, 2)
+    assert len(set(edges)) == len(edges)
 
 
 def test_single_voxel_edges_are_widened() -> None:
