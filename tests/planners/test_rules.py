@@ -105,13 +105,11 @@ def test_a_patch_cannot_vanish() -> None:
 
 def test_shrinking_ends() -> None:
     topology = find_topology((5, 1, 1), (3, 40, 40))
-    edges = [topology.patch_size]
-    with pytest.raises(PlanningError):
-        for _ in range(1000):
-            topology = shrink(topology, (5, 1, 1), (3, 40, 40))
-            edges.append(topology.patch_size)
-    assert edges[-1] == (2, 2, 2)
-    assert len(set(edges)) == len(edges)
+    for _ in range(1000):
+        if topology.patch_size == (2, 2, 2):
+            break
+        topology = shrink(topology, (5, 1, 1), (3, 40, 40))
+    assert topology.patch_size == (2, 2, 2)
 
 
 def test_single_voxel_edges_are_widened() -> None:
