@@ -34,6 +34,16 @@ class Drafts:
     stages: dict[str, StageDraft]
     low: LowResolution | None
 
+    def has_batch_dice(self, name: str) -> bool:
+        """Whether Dice is taken over the batch: where a patch shows only a part of the case, and in a CPU's cascade.
+
+        The peer takes it per sample at the low resolution. In a short training that pushes every class which a patch
+        does not show to zero, and small organs never leave it.
+        """
+        if name == "2d":
+            return True
+        return "3d_lowres" in self.stages and (name == "3d_fullres" or self.stages[name].choice is not None)
+
     def flips(self, name: str, options: PlanningOptions) -> Flips:
         """Whether the prediction of a stage averages over flips."""
         full = self.stages.get("3d_fullres")
@@ -141,7 +151,7 @@ def _stage_plan(name: str, draft: StageDraft, drafts: Drafts, options: PlanningO
         patch_size=draft.patch_size,
         batch_size=draft.batch_size,
         network=draft.spec,
-        batch_dice=name == "2d" or (name == "3d_fullres" and "3d_lowres" in drafts.stages),
+        batch_dice=drafts.has_batch_dice(name),
         training=_training(draft, options),
         flips=drafts.flips(name, options).chosen,
     )

@@ -218,11 +218,11 @@ def batch_decision(name: str, draft: StageDraft, options: PlanningOptions, recip
 def batch_dice_decision(name: str, drafts: Drafts) -> Decision:
     """Whether Dice is taken over the batch."""
     cascaded = "3d_lowres" in drafts.stages
-    over_batch = name == "2d" or (name == "3d_fullres" and cascaded)
+    over_batch = drafts.has_batch_dice(name)
     return Decision(
         f"{name}.batch_dice",
         over_batch,
-        "Dice over the batch as one volume where a patch shows only part of a case, else per sample.",
+        "Dice over the batch as one volume where a patch shows only part of a case, and in a CPU's cascade.",
         {"has_low_resolution": cascaded},
         "Per sample: a patch without the organ gives a Dice that jumps between 0 and 1."
         if over_batch

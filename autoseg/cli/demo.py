@@ -17,7 +17,7 @@ convert, plan_and_preprocess, train, predict, evaluate."""
 def make_parser() -> argparse.ArgumentParser:
     """The options of autoseg_demo."""
     parser = app.parser("Draw a phantom dataset, plan, train a cascade, predict and evaluate.", EPILOG)
-    parser.add_argument("--budget", default="45s", help="wall clock of each of the three trainings (default: 45s)")
+    parser.add_argument("--budget", default="60s", help="wall clock of each of the three trainings (default: 60s)")
     parser.add_argument("--cases", type=int, default=12, help="training cases to draw (default: 12)")
     parser.add_argument("--test-cases", type=int, default=4, help="held-out cases to draw (default: 4)")
     parser.add_argument("--seed", type=int, default=0, help="of the phantoms and the training (default: 0)")

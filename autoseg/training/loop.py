@@ -16,6 +16,7 @@ from autoseg.errors import ResourceError
 from autoseg.training.schedules import Position
 
 MAX_BAD_STEPS = 20
+LEAST_EPOCH_SECONDS = 10.0
 
 
 class Hook:
@@ -57,7 +58,8 @@ class RunLength:
     """How long a run is: a number of epochs, or seconds of wall clock. Exactly one is set.
 
     An epoch is iterations_per_epoch iterations; under a budget it ends after a twentieth of the budget if that is
-    sooner, so that even a short run has its validations.
+    sooner, so that even a short run has its validations, but never before ten seconds: what happens between epochs
+    (validation, checkpoint, picture) is to stay under a twentieth of the time.
     """
 
     iterations_per_epoch: int
@@ -74,9 +76,10 @@ class RunLength:
 
     def epoch_is_full(self, iterations: int, seconds: float) -> bool:
         """Whether an epoch with this many iterations and seconds is over."""
-        if iterations >= self.iterations_per_epoch:
-            return True
-        return self.budget_seconds is not None and seconds >= self.budget_seconds / self.budget_epochs
+        if self.budget_seconds is None:
+            return iterations >= self.iterations_per_epoch
+        is_long = iterations >= self.iterations_per_epoch or seconds >= self.budget_seconds / self.budget_epochs
+        return is_long and seconds >= LEAST_EPOCH_SECONDS
 
 
 @dataclass

@@ -24,6 +24,8 @@ WANTED_ITERATIONS = 4000
 """Beyond these, a wider network or a larger patch is worth more than further iterations."""
 WANTED_PER_SECOND = 2.5
 """A small budget is content with fewer: so many per second of it."""
+LEAST_WANTED_ITERATIONS = 400
+"""With fewer, small organs stay at all background whatever the network."""
 WIDTHS = (32, 24, 16)
 """Channels of the finest level, widest first: multiples of 8, which vector units fill."""
 LAST_WIDTH = 8
@@ -86,7 +88,7 @@ def plausible_speed(seconds_per_multiply_add: float | None) -> float:
 
 def wanted_iterations(budget_seconds: float) -> int:
     """How many iterations a training should have."""
-    return max(1, min(WANTED_ITERATIONS, int(WANTED_PER_SECOND * budget_seconds)))
+    return max(LEAST_WANTED_ITERATIONS, min(WANTED_ITERATIONS, int(WANTED_PER_SECOND * budget_seconds)))
 
 
 def choose(

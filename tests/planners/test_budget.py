@@ -90,8 +90,9 @@ def test_large_cases_get_a_low_resolution_on_a_cpu() -> None:
 
 
 def test_small_budgets_want_fewer_iterations() -> None:
-    assert budget.wanted_iterations(10) < budget.wanted_iterations(100) < budget.wanted_iterations(1e6)
-    assert budget.wanted_iterations(1e6) == budget.WANTED_ITERATIONS
+    assert budget.wanted_iterations(600.0) == round(600.0 * budget.WANTED_PER_SECOND)
+    assert budget.wanted_iterations(1e9) == budget.WANTED_ITERATIONS
+    assert budget.wanted_iterations(10.0) == budget.LEAST_WANTED_ITERATIONS
 
 
 def test_the_cheapest_candidate_is_taken_where_none_suffices() -> None:

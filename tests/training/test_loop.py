@@ -36,26 +36,32 @@ def test_learns_the_map() -> None:
 
 
 class Clock(Hook):
-    """A clock that moves by two hundredths of a second with each step."""
+    """A clock that moves by half a second with each step."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 0.0
         monkeypatch.setattr("autoseg.training.loop.time.monotonic", lambda: self.now)
 
     def after_step(self, loop: TrainingLoop) -> None:
-        self.now += 0.02
+        self.now += 0.5
 
 
 def test_a_budget_ends_on_time_and_has_its_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     recorder, clock = Recorder(), Clock(monkeypatch)
-    loop = make_loop(RunLength(10**6, budget_seconds=10.0), [clock, recorder])
+    loop = make_loop(RunLength(10**6, budget_seconds=400.0), [clock, recorder])
     loop.run()
-    assert loop.seconds == pytest.approx(10.0, rel=0.01)
+    assert loop.seconds == pytest.approx(400.0, rel=0.01)
     assert sum(event.startswith("epoch") for event in recorder.events) in (20, 21)
 
 
+def test_a_short_budget_has_few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    make_loop(RunLength(1, budget_seconds=45.0), [Clock(monkeypatch), recorder]).run()
+    assert sum(event.startswith("epoch") for event in recorder.events) == 5
+
+
 def test_schedule_follows_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    loop = make_loop(RunLength(10**6, budget_seconds=10.0), [Clock(monkeypatch)])
+    loop = make_loop(RunLength(10**6, budget_seconds=400.0), [Clock(monkeypatch)])
     loop.run()
     assert loop.optimizer.param_groups[0]["lr"] < 0.1 * 0.001
 
