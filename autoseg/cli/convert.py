@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.cli import app
+from autoseg.cli.progress import CaseBar
 from autoseg.errors import DatasetError, OptionError
 from autoseg.registry import resolve
 from autoseg.workspace import DATASET_NAME, Workspace, full_name
@@ -72,7 +73,7 @@ def convert(options: argparse.Namespace) -> int:
     _check_name(name)
     _check_id(workspace, options.dataset, name)
     folder = workspace.raw(name)
-    with _Bar(name) as bar:
+    with CaseBar(name) as bar:
         options.converter.convert(options.source, folder, options, bar.show)
     _report(folder, options)
     return 0
@@ -105,26 +106,3 @@ def _report(folder: Path, options: argparse.Namespace) -> None:
         print(f"  {partial} cases lack classes that nobody contoured; they do not teach that these are absent.")
     root = f" --root {options.root}" if options.root else ""
     print(f"next: autoseg_plan_and_preprocess -d {options.dataset}{root}")
-
-
-class _Bar:
-    """A progress bar on a terminal, else nothing; opened with the first case."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._bar: Any = None
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def show(self, done: int, total: int) -> None:
-        """Move the bar to `done` of `total` cases."""
-        if self._bar is None:
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, desc=self._title, unit="case", disable=None)
-        self._bar.update(done - self._bar.n)
