@@ -10,7 +10,7 @@ from autoseg.data.folds import Fold, dataset_folds
 from autoseg.dataset import Dataset
 from autoseg.errors import OptionError
 from autoseg.files import write_json
-from autoseg.plans import Plans, StagePlan, write_plans
+from autoseg.plans import Plans, StagePlan, read_plans, write_plans
 from autoseg.preprocessing.store import PreparedStore
 from autoseg.training.options import TrainingOptions
 from autoseg.workspace import Workspace
@@ -75,9 +75,19 @@ class Job:
         The plans there hold this configuration alone: whatever the folder is called later, there is no doubt about it.
         """
         stages = {stage.name: stage for stage in self.stages}
-        configurations = {self.configuration: tuple(stages)}
-        write_plans(self.folder / "plans.json", replace(self.plans, stages=stages, configurations=configurations))
+        plans = replace(self.plans, stages=stages, configurations={self.configuration: tuple(stages)})
+        self._refuse_other_plans(plans)
+        write_plans(self.folder / "plans.json", plans)
         write_json(self.folder / "dataset.json", self.dataset.description)
+
+    def _refuse_other_plans(self, plans: Plans) -> None:
+        """Networks of other plans in the folder would be used with these, silently wrong."""
+        path = self.folder / "plans.json"
+        if path.exists() and not self.options.restart and read_plans(path) != plans:
+            raise OptionError(
+                f"{self.folder} was started with other plans than {self.plans.name!r} are now.",
+                "Train it again with --restart, or keep both by planning with another --plans-name.",
+            )
 
 
 @dataclass(frozen=True)

@@ -124,3 +124,17 @@ def test_plans_without_a_cascade_say_how_to_force_one(root: Path, capsys: pytest
     assert command(*plan, "--budget", "60s", root=root) == 0
     assert command("train", 1, "3d_cascade", "--plans-name", "flat", root=root) == 2
     assert "--cascade always" in capsys.readouterr().err
+
+
+def test_networks_of_other_plans_are_not_taken_for_these(
+    root: Path, cascade: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / "prepared" / "Dataset001_Phantom" / "plans.json"
+    before = path.read_text()
+    path.write_text(before.replace('"batch_size": 2', '"batch_size": 3'))
+    assert path.read_text() != before
+    try:
+        assert command("train", 1, "3d_cascade", "--folds", 0, 1, *TINY, root=root) == 2
+    finally:
+        path.write_text(before)
+    assert "was started with other plans" in capsys.readouterr().err
