@@ -34,6 +34,7 @@ from trainers.pretrained import load_pretrained
 from trainers.scoring import PatchScore
 
 VALIDATION_SHARE = 0.04
+SETTINGS_FILE = "training.json"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def fit(task: FittingTask, settings: TrainingSettings) -> None:
     """Train, or go on training, until model.safetensors is there. Already finished: nothing is done."""
     if task.model_file.exists():
         return
-    write_json(task.folder / "training.json", settings)
+    write_json(task.folder / SETTINGS_FILE, settings)
     torch.manual_seed(settings.seed)
     network = build_network(task.stage.network).to(settings.device)
     network.to(memory_format=memory_format(task.stage))  # type: ignore[call-overload]

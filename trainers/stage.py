@@ -11,11 +11,12 @@ from pathlib import Path
 from autoseg.data.folds import Fold
 from autoseg.errors import OptionError
 from autoseg.evaluation import Summary
+from autoseg.files import read_json, to_json
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels, PreparedStore
 from autoseg.training.options import TrainingSettings, settle
 from autoseg.training.reporting import duration
-from trainers.fitting import FittingTask, fit
+from trainers.fitting import SETTINGS_FILE, FittingTask, fit
 from trainers.job import Job
 from trainers.validating import Validation
 
@@ -69,9 +70,18 @@ class StageTraining:
         title = f"{self.job.dataset.name} {self.stage.name} {folder.name}"
         task = FittingTask(title, self.job, self.stage, self.store, cases, self.previous, folder)
         if task.model_file.exists():
-            LOGGER.info("%s: already trained, skipped (--restart trains it again)", title)
+            LOGGER.info("%s: already trained%s, skipped (--restart trains it again)", title, self._otherwise(folder))
         fit(task, self.settings)
         return Validation(task, self.settings)
+
+    def _otherwise(self, folder: Path) -> str:
+        """In what a finished fold's settings differ from this run's, as a phrase; empty where in nothing."""
+        path, now = folder / SETTINGS_FILE, to_json(self.settings)
+        before = read_json(path) if path.exists() else now
+        changed = [
+            f"{name} {before.get(name)}, now {value}" for name, value in now.items() if before.get(name) != value
+        ]
+        return f" with other settings ({'; '.join(changed)})" if changed else ""
 
     def announcement(self, runs: int) -> str:
         """How long the trainings of this stage will take, as far as that is known beforehand."""

@@ -28,6 +28,7 @@ def parser(description: str, epilog: str = "") -> argparse.ArgumentParser:
 def run(command: Command, arguments: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     """Parse, run, and turn the user's errors into a message on stderr and exit code 2, an interrupt into 130."""
     options = arguments.parse_args(argv)
+    _share_cores()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.debug:
         for package in OUR_PACKAGES:
@@ -47,6 +48,12 @@ def run(command: Command, arguments: argparse.ArgumentParser, argv: Sequence[str
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _share_cores() -> None:
+    from autoseg.runtime.threads import wait_politely
+
+    wait_politely()
 
 
 def seconds(text: str) -> float:

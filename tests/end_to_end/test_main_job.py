@@ -77,10 +77,18 @@ def test_a_model_folder_copied_elsewhere_predicts(root: Path, cascade: Path, tmp
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 1
 
 
-def test_finished_folds_are_skipped(root: Path, cascade: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [([], "already trained, skipped"), (["--seed", 7], "other settings (seed 0, now 7), skipped")],
+)
+def test_finished_folds_are_skipped(
+    root: Path, cascade: Path, options: list[object], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
     before = (cascade / "fold_0" / "model.safetensors").stat().st_mtime_ns
-    assert command("train", 1, "3d_cascade", "--folds", 0, 1, *TINY, root=root) == 0
+    with caplog.at_level("INFO"):
+        assert command("train", 1, "3d_cascade", "--folds", 0, 1, *TINY, *options, root=root) == 0
     assert (cascade / "fold_0" / "model.safetensors").stat().st_mtime_ns == before
+    assert said in caplog.text
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

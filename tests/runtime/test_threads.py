@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from autoseg.runtime.threads import cgroup_cores, usable_cores, use_threads
+from autoseg.runtime.threads import cgroup_cores, usable_cores, use_threads, wait_politely
 
 
 @pytest.fixture
@@ -44,3 +45,23 @@ def test_threads_asked_for_are_used() -> None:
 def test_by_default_no_more_threads_than_cores() -> None:
     torch.set_num_threads(1000)
     assert use_threads() == torch.get_num_threads() == usable_cores()
+
+
+def test_waiting_threads_give_their_core_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    wait_politely()
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
+
+
+@pytest.mark.parametrize(("name", "value"), [("OMP_WAIT_POLICY", "active"), ("GOMP_SPINCOUNT", "7")])
+def test_waiting_as_the_user_set_it(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    for each in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, value)
+    wait_politely()
+    assert {each: os.environ.get(each) for each in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")} == {
+        "OMP_WAIT_POLICY": None,
+        "GOMP_SPINCOUNT": None,
+        name: value,
+    }
