@@ -82,6 +82,18 @@ def read_json(path: Path | str) -> Any:
         raise FileError(path, f"cannot be read ({error.strerror}).") from error
 
 
+def read_artefact(kind: type[T], path: Path, *, remedy: str) -> T:
+    """Read the JSON of a dataclass whose field `schema` has today's version as its default.
+
+    Raises FormatError for another version, with the remedy, and for a key that is unknown, missing or wrong.
+    """
+    values, wanted = read_json(path), getattr(kind, "schema")  # noqa: B009 - T is any dataclass
+    found = values.get("schema") if isinstance(values, dict) else None
+    if found != wanted:
+        raise FormatError(path, f"schema must be {wanted}, not {found!r}.", remedy)
+    return from_json(kind, values, path)
+
+
 def checksum(path: Path | str) -> str:
     """The SHA-256 of a file's content, 64 hex digits."""
     digest = hashlib.sha256()

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.dataset import Dataset
-from autoseg.errors import DatasetError, FormatError
-from autoseg.files import checksum_of, from_json, read_json, write_json
+from autoseg.errors import DatasetError
+from autoseg.files import checksum_of, read_artefact, write_json
 from autoseg.geometry import Triple
 from autoseg.intensities import merge_samples, points_per_case
 from autoseg.labels import Labels
@@ -181,11 +181,7 @@ def source_checksum(dataset: Dataset) -> str:
 
 def read_fingerprint(path: Path) -> Fingerprint:
     """Read a fingerprint.json; FormatError names the key that is unknown, missing or wrong."""
-    values = read_json(path)
-    schema = values.get("schema") if isinstance(values, dict) else None
-    if schema != FINGERPRINT_SCHEMA:
-        raise FormatError(path, f"schema must be {FINGERPRINT_SCHEMA}, not {schema!r}.", "Delete it and plan again.")
-    return from_json(Fingerprint, values, path)
+    return read_artefact(Fingerprint, path, remedy="Delete it and plan again.")
 
 
 def write_fingerprint(path: Path, fingerprint: Fingerprint) -> None:

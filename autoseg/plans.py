@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoseg.errors import FormatError, PlanningError
-from autoseg.files import from_json, read_json, write_json
+from autoseg.errors import PlanningError
+from autoseg.files import read_artefact, write_json
 
 PLANS_SCHEMA = 1
 Ints = tuple[int, ...]
@@ -214,13 +214,7 @@ class Plans:
 
 def read_plans(path: Path) -> Plans:
     """Read a plans.json; FormatError names the key that is unknown, missing or wrong."""
-    values = read_json(path)
-    if not isinstance(values, dict) or values.get("schema") != PLANS_SCHEMA:
-        found = values.get("schema") if isinstance(values, dict) else None
-        raise FormatError(
-            path, f"schema must be {PLANS_SCHEMA}, not {found!r}.", "Run autoseg_plan_and_preprocess again."
-        )
-    return from_json(Plans, values, path)
+    return read_artefact(Plans, path, remedy="Run autoseg_plan_and_preprocess again.")
 
 
 def write_plans(path: Path, plans: Plans) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.errors import FileError, FormatError, OptionError
-from autoseg.files import from_json, read_json, write_json
+from autoseg.files import read_artefact, write_json
 from autoseg.geometry import Box
 from autoseg.labels import Labels
 
@@ -80,14 +80,8 @@ class HeldOutCase:
 
 def read_rules(path: Path, labels: Labels) -> Postprocessing:
     """Read a postprocessing.json; FormatError names an unknown key, kind or class."""
-    values = read_json(path)
-    found = values.get("schema") if isinstance(values, dict) else None
-    if found != POSTPROCESSING_SCHEMA:
-        raise FormatError(
-            path, f"schema must be {POSTPROCESSING_SCHEMA}, not {found!r}.", "Delete it or make it again."
-        )
     try:
-        read = from_json(Postprocessing, values, path)
+        read = read_artefact(Postprocessing, path, remedy="Delete it or make it again.")
     except OptionError as error:
         raise FormatError(path, error.fact, error.remedy) from error
     for rule in read.rules:

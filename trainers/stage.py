@@ -21,6 +21,8 @@ from trainers.job import Job
 from trainers.validating import Validation
 
 LOGGER = logging.getLogger(__name__)
+FAR_LONGER = 3
+"""Times the budget: such a plan is pointed out."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,20 @@ class StageTraining:
         ]
         return f" with other settings ({'; '.join(changed)})" if changed else ""
 
+    def _hint(self, budget_seconds: float) -> str:
+        """What to do where the plan was made for a far longer training: a network too large to learn in time."""
+        planned = self.stage.training.budget_seconds
+        if not planned or planned < FAR_LONGER * budget_seconds:
+            return ""
+        shorter = "autoseg_plan_and_preprocess with the same --budget finds a network that learns faster"
+        return f" The plan was made for {duration(planned)}: {shorter}."
+
     def announcement(self, runs: int) -> str:
         """How long the trainings of this stage will take, as far as that is known beforehand."""
         settings = self.settings
         what = f"{self.stage.name}: {runs} training{'s' if runs != 1 else ''}"
         if settings.budget_seconds:
             each = duration(settings.budget_seconds)
-            return f"{what} of {each} each, {duration(runs * settings.budget_seconds)} in all, and then validation"
+            text = f"{what} of {each} each, {duration(runs * settings.budget_seconds)} in all, and then validation"
+            return f"{text}.{self._hint(settings.budget_seconds)}"
         return f"{what} of {settings.epochs} epochs of {settings.iterations_per_epoch} iterations each; time follows"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from autoseg.io import Volume, read_labels, write_labels
 from autoseg.networks.storage import load_network
 from autoseg.preprocessing.restore import restore_labels
 from autoseg.training.options import TrainingSettings
+from autoseg.training.reporting import duration
 from trainers.fitting import FittingTask
 
 LOGGER = logging.getLogger(__name__)
@@ -41,17 +43,28 @@ class Validation:
         """Predict and score what is missing; a finished fold is read."""
         if self.summary_file.exists():
             return from_json(Summary, read_json(self.summary_file), self.summary_file)
-        scores = {}
-        predictor = None
-        for case_id in self.task.cases.validation:
+        started = time.monotonic()
+        summary = summarize(self._scores())
+        write_json(self.summary_file, summary)
+        if summary.mean_dice is not None:
+            spent = duration(time.monotonic() - started)
+            count = len(self.task.cases.validation)
+            LOGGER.info(
+                "%s: mean Dice %.3f over %d held-out cases, %s", self.task.title, summary.mean_dice, count, spent
+            )
+        return summary
+
+    def _scores(self) -> dict[str, dict[str, ClassScores]]:
+        from tqdm import tqdm
+
+        scores, predictor = {}, None
+        for case_id in tqdm(self.task.cases.validation, f"{self.task.title} held out", unit="case", disable=None):
             path = self.prediction_file(case_id)
             if not path.exists():
                 predictor = predictor or self.predictor()
                 write_labels(path, self.predict(predictor, case_id))
             scores[case_id] = self._score(case_id, path)
-        summary = summarize(scores)
-        write_json(self.summary_file, summary)
-        return summary
+        return scores
 
     def predictor(self) -> StagePredictor:
         """The finished network, ready to predict the prepared cases of its stage."""

@@ -7,10 +7,9 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.errors import FormatError
 from autoseg.evaluation.bootstrap import Estimate
 from autoseg.evaluation.summary import ClassSummary, Summary
-from autoseg.files import from_json, read_json, write_json, write_text
+from autoseg.files import read_artefact, write_json, write_text
 
 REPORT_SCHEMA = 1
 CSV_COLUMNS = (
@@ -53,11 +52,7 @@ def write_report(path: Path, report: Report) -> None:
 
 def read_report(path: Path) -> Report:
     """Read an evaluation.json; FormatError names the key that is unknown, missing or wrong."""
-    values = read_json(path)
-    found = values.get("schema") if isinstance(values, dict) else None
-    if found != REPORT_SCHEMA:
-        raise FormatError(path, f"schema must be {REPORT_SCHEMA}, not {found!r}.", "Run autoseg_evaluate again.")
-    return from_json(Report, values, path)
+    return read_artefact(Report, path, remedy="Run autoseg_evaluate again.")
 
 
 def write_csv(path: Path, summary: Summary) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.errors import FormatError
 from autoseg.evaluation.bootstrap import Estimate, estimate_means
 from autoseg.evaluation.scores import BOTH_EMPTY, FALSE_ALARM, FOUND, MISSED, ClassScores
-from autoseg.files import from_json, read_json, write_json
+from autoseg.files import read_artefact, write_json
 
 SUMMARY_SCHEMA = 1
 METRICS = ("dice", "iou", "hd95_mm", "assd_mm", "surface_dice", "volume_difference_mm3")
@@ -84,11 +83,7 @@ def summarize(
 
 def read_summary(path: Path) -> Summary:
     """Read a summary.json; FormatError names the key that is unknown, missing or wrong."""
-    values = read_json(path)
-    found = values.get("schema") if isinstance(values, dict) else None
-    if found != SUMMARY_SCHEMA:
-        raise FormatError(path, f"schema must be {SUMMARY_SCHEMA}, not {found!r}.", "Evaluate again.")
-    return from_json(Summary, values, path)
+    return read_artefact(Summary, path, remedy="Evaluate again.")
 
 
 def write_summary(path: Path, summary: Summary) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autoseg.errors import FileError, FormatError, OptionError
-from autoseg.files import checksum, from_json, read_json, to_json, write_json
+from autoseg.errors import FileError, OptionError
+from autoseg.files import checksum, read_artefact, to_json, write_json
 from autoseg.inference.model_files import ModelFiles
 from autoseg.inference.predictor import PredictionOptions
 from autoseg.postprocessing import Rule
@@ -66,10 +66,7 @@ def continued(folder: Path, manifest: Manifest) -> Manifest:
     path = folder / MANIFEST
     if not path.exists():
         return manifest
-    values = read_json(path)
-    if not isinstance(values, dict) or values.get("schema") != MANIFEST_SCHEMA:
-        raise FormatError(path, f"schema must be {MANIFEST_SCHEMA}.", "Predict into another folder.")
-    earlier = from_json(Manifest, values, path)
+    earlier = read_artefact(Manifest, path, remedy="Predict into another folder.")
     before, now = to_json(replace(earlier, seconds={})), to_json(replace(manifest, seconds={}))
     differing = [key for key in now if before[key] != now[key]]
     if differing:

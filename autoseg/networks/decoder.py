@@ -9,6 +9,15 @@ from autoseg.networks.blocks import TRANSPOSED, chain, convolution
 from autoseg.plans import LevelSpec, NetworkSpec
 
 
+def features_of(encoder: nn.ModuleList, x: Tensor) -> list[Tensor]:
+    """The output of every level of an encoder, finest first."""
+    features = []
+    for level in encoder:
+        x = level(x)
+        features.append(x)
+    return features
+
+
 class DecoderLevel(nn.Module):
     """Upsample what comes from below, put it before the skip connection, convolve."""
 

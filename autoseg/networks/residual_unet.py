@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from autoseg.errors import PlanningError
 from autoseg.networks.blocks import ConvBlock, ResidualBlock
-from autoseg.networks.decoder import Decoder
+from autoseg.networks.decoder import Decoder, features_of
 from autoseg.plans import LevelSpec, NetworkSpec
 
 
@@ -31,10 +31,7 @@ class ResidualUNet(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor] | Tensor:
         """image: (B, in_channels, ...). Returns (B, out_channels, ...) logits; see build_network."""
-        features, x = [], self.stem(image)
-        for level in self.encoder:
-            x = level(x)
-            features.append(x)
+        features = features_of(self.encoder, self.stem(image))
         every_level = self.training and self.deep_supervision
         logits = self.decoder(features, every_level=every_level)
         return logits if every_level else logits[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from autoseg.networks.blocks import chain
-from autoseg.networks.decoder import Decoder
+from autoseg.networks.decoder import Decoder, features_of
 from autoseg.plans import NetworkSpec
 
 
@@ -28,10 +28,7 @@ class UNet(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor] | Tensor:
         """image: (B, in_channels, ...). Returns (B, out_channels, ...) logits; see build_network."""
-        features, x = [], image
-        for level in self.encoder:
-            x = level(x)
-            features.append(x)
+        features = features_of(self.encoder, image)
         every_level = self.training and self.deep_supervision
         logits = self.decoder(features, every_level=every_level)
         return logits if every_level else logits[0]
