@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,17 +51,22 @@ class Labels:
         values = self.classes[name]
         return labels == values[0] if len(values) == 1 else np.isin(labels, values)
 
+    def painted(self, regions: Sequence[np.ndarray]) -> np.ndarray:
+        """Label values where regions overlap. regions: a mask per region, of one shape. Returns int16 of that shape."""
+        painted = np.zeros(regions[0].shape, dtype=np.int16)
+        for mask, value in zip(regions, self.region_values, strict=True):
+            painted[mask] = value
+        return painted
+
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """Turn network outputs into labels. outputs: (K, ...) logits. Returns (...) int16 label values.
 
         Exclusive labels take the largest logit (the lower class on a tie); regions with a positive logit are painted
         in the order of region_values, later ones over earlier ones.
         """
-        painted = np.zeros(outputs.shape[1:], dtype=np.int16)
         if self.has_regions:
-            for logits, value in zip(outputs, self.region_values, strict=True):
-                painted[logits > 0] = value
-            return painted
+            return self.painted([logits > 0 for logits in outputs])
+        painted = np.zeros(outputs.shape[1:], dtype=np.int16)
         best = outputs[0].copy()
         for logits, values in zip(outputs[1:], self.classes.values(), strict=True):
             better = logits > best

@@ -1,6 +1,8 @@
 """Rules that clean a segmentation, as data: which ones pay is measured on cross-validated predictions.
 
-A rule acts on exclusive labels. Components touch by faces, edges or corners; holes are closed off by faces only.
+Components touch by faces, edges or corners; holes are closed off by faces only. What a rule takes from an exclusive
+class becomes background, and a hole is given to the class only where it is background. Of overlapping regions, a voxel
+that changes is painted anew by the regions that it still belongs to.
 """
 
 from __future__ import annotations
@@ -98,12 +100,10 @@ def write_rules(path: Path, postprocessing: Postprocessing) -> None:
 def apply_rules(prediction: np.ndarray, rules: Iterable[Rule], labels: Labels, voxel_volume_mm3: float) -> np.ndarray:
     """Clean a prediction. prediction: (Z, Y, X) label values, left as it is. Returns a cleaned copy.
 
-    Raises OptionError for rules on overlapping regions. A class that is absent stays absent.
+    A class that is absent stays absent.
     """
     cleaned = prediction.copy()
     for rule in rules:
-        if labels.has_regions:
-            raise OptionError("Postprocessing rules act on exclusive labels; these are regions.")
         _apply(cleaned, rule, labels, voxel_volume_mm3)
     return cleaned
 
@@ -116,17 +116,28 @@ def _apply(prediction: np.ndarray, rule: Rule, labels: Labels, voxel_volume_mm3:
     if box is None:
         return
     mask, part = mask[box.slices], prediction[box.slices]
-    if rule.kind == "fill_holes":
-        assert rule.target is not None
-        part[ndimage.binary_fill_holes(mask) & (part == 0)] = labels.classes[rule.target][0]
-        return
+    after = ndimage.binary_fill_holes(mask) if rule.kind == "fill_holes" else _kept(mask, rule, voxel_volume_mm3)
+    if rule.target is None:
+        part[mask & ~after] = 0
+    elif labels.has_regions:
+        regions = [after if name == rule.target else labels.mask(part, name) for name in labels.names]
+        part[mask != after] = labels.painted(regions)[mask != after]
+    else:
+        part[mask & ~after] = 0
+        part[after & (part == 0)] = labels.classes[rule.target][0]
+
+
+def _kept(mask: np.ndarray, rule: Rule, voxel_volume_mm3: float) -> np.ndarray:
+    """The voxels of a mask whose component a rule leaves."""
+    from scipy import ndimage
+
     components, _ = ndimage.label(mask, np.ones((3, 3, 3)))
     sizes = np.bincount(components.ravel())
     sizes[0] = 0
-    kept = sizes * voxel_volume_mm3 >= rule.minimum_mm3
+    kept = sizes * voxel_volume_mm3 >= max(rule.minimum_mm3, voxel_volume_mm3)
     if rule.kind == "largest_component":
         kept = np.arange(len(sizes)) == sizes.argmax()
-    part[mask & ~kept[components]] = 0
+    return kept[components]
 
 
 def choose_rules(cases: Iterable[HeldOutCase], labels: Labels) -> Postprocessing:
@@ -135,10 +146,8 @@ def choose_rules(cases: Iterable[HeldOutCase], labels: Labels) -> Postprocessing
     A rule is kept where the mean over classes of the mean Dice over cases rises and that of no class falls. A class
     that is in neither prediction nor reference, or was not contoured, leaves the case out of that class's mean. The
     sizes tried for minimum_volume are fractions of the smallest reference component of the class. Of each case only the
-    box around the foreground is held in memory. Without cases, and for overlapping regions, there are no rules.
+    box around the foreground is held in memory. Without cases there are no rules.
     """
-    if labels.has_regions:
-        return Postprocessing()
     held = [_Held.read(case) for case in cases]
     before, kept = _mean_dice(held, labels), []
     for group in _candidates(held, labels):

@@ -80,11 +80,37 @@ def test_an_absent_class_stays_absent() -> None:
     assert not apply_rules(empty, rules, LABELS, 1.0).any()
 
 
-def test_regions_are_refused() -> None:
-    regions = Labels({"whole": (1, 2), "core": (2,)}, region_values=(1, 2))
-    with pytest.raises(OptionError, match="exclusive labels"):
-        apply_rules(scene(), [Rule("largest_component")], regions, 1.0)
-    assert choose_rules([], regions) == Postprocessing()
+REGIONS = Labels({"whole": (1, 2), "core": (2,)}, region_values=(1, 2))
+
+
+def test_what_a_region_loses_stays_with_the_regions_around_it() -> None:
+    labels = scene()
+    labels[2, 2, 2] = 2
+    np.testing.assert_array_equal(apply_rules(labels, [Rule("largest_component", "core")], REGIONS, 1.0), scene())
+    labels[10, 10, 10] = 2
+    whole = apply_rules(labels, [Rule("largest_component", "whole")], REGIONS, 1.0)
+    assert whole[10, 10, 10] == 2, "still core: cleaned by a rule of its own"
+    np.testing.assert_array_equal(whole[:9], labels[:9])
+    assert apply_rules(labels, [Rule("largest_component")], REGIONS, 1.0)[10, 10, 10] == 0
+
+
+def test_holes_of_a_region_are_filled_beneath_the_regions_inside() -> None:
+    labels = scene()
+    labels[3, 3, 3] = 0
+    np.testing.assert_array_equal(apply_rules(labels, [Rule("fill_holes", "whole")], REGIONS, 1.0), scene())
+    labels[4:6, 4:6, 4:6] = 0
+    cleaned = apply_rules(labels, [Rule("fill_holes", "whole")], REGIONS, 1.0)
+    np.testing.assert_array_equal(cleaned > 0, scene() > 0)
+
+
+def test_rules_of_regions_are_chosen_where_they_pay(tmp_path: Path) -> None:
+    predicted = scene()
+    predicted[10, 10, 10] = 1
+    held_out = HeldOutCase(tmp_path / "predicted.nii.gz", tmp_path / "true.nii.gz")
+    geometry = Geometry(SHAPE, (1.0, 1.0, 1.0))
+    write_labels(held_out.prediction, Volume(predicted, geometry))
+    write_labels(held_out.reference, Volume(scene(), geometry))
+    assert choose_rules([held_out], REGIONS).rules == (Rule("largest_component"),)
 
 
 @pytest.mark.parametrize(
