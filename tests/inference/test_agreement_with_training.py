@@ -17,7 +17,7 @@ from autoseg.inference.sliding_window import Windows, slide
 from autoseg.labels import Labels
 from autoseg.plans import Plans
 
-FP32 = PredictionOptions(precision="fp32", device="cpu", flips="none")
+FP32 = PredictionOptions(precision="fp32", device="cpu", backend="torch", flips="none")
 
 
 class Recorder(nn.Module):
