@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
 
 from autoseg.errors import OptionError
@@ -146,6 +146,15 @@ def ask(request: ProbeRequest) -> tuple[Trial, ...]:
 
 
 def _key(request: ProbeRequest) -> dict[str, Any]:
-    names = {package for one in request.candidates for package in find_backend(one.backend).packages}
-    versions = {name: version(name) for name in sorted(names)}
-    return {"machine": machine(), "versions": versions, "tolerances": TOLERANCES, "request": to_json(request)}
+    packages = {package for one in request.candidates for package in find_backend(one.backend).packages}
+    versions = {package: _version(package) for package in sorted(packages)}
+    tolerances = {precision: list(errors) for precision, errors in TOLERANCES.items()}
+    return {"machine": machine(), "versions": versions, "tolerances": tolerances, "request": to_json(request)}
+
+
+def _version(package: str) -> str:
+    """The version of an installed package, also where it comes under another name, as onnxruntime-gpu."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ", ".join(f"{name} {version(name)}" for name in packages_distributions().get(package, []))

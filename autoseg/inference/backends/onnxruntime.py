@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.inference.backends import Engine, EngineOptions
-from autoseg.inference.backends.tracing import traced
+from autoseg.inference.backends.tracing import small_image, traced
 
 IMAGE, LOGITS = "image", "logits"
 
@@ -50,7 +50,7 @@ def exported(network: nn.Module, options: EngineOptions) -> bytes:
         warnings.simplefilter("ignore")  # that it is the older one
         torch.onnx.export(
             traced(network, options.patch_size),
-            (torch.zeros(1, spec.in_channels, *options.patch_size),),
+            (small_image(network, options.patch_size),),
             file,
             dynamo=False,
             input_names=[IMAGE],
