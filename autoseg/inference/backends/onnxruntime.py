@@ -28,9 +28,7 @@ class OnnxRuntimeBackend:
         onnxruntime.disable_telemetry_events()
         session_options = onnxruntime.SessionOptions()
         session_options.intra_op_num_threads = options.threads
-        session = onnxruntime.InferenceSession(
-            exported(network, options), session_options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(exported(network), session_options, providers=["CPUExecutionProvider"])
 
         def run(batch: Tensor) -> Tensor:
             return torch.from_numpy(session.run([LOGITS], {IMAGE: batch.contiguous().numpy()})[0])
@@ -38,7 +36,7 @@ class OnnxRuntimeBackend:
         return run
 
 
-def exported(network: nn.Module, options: EngineOptions) -> bytes:
+def exported(network: nn.Module) -> bytes:
     """The network in ONNX's format, with any batch size and any edges.
 
     By torch's older exporter: the newer one needs two packages more, and takes longer.
@@ -49,8 +47,8 @@ def exported(network: nn.Module, options: EngineOptions) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is the older one
         torch.onnx.export(
-            traced(network, options.patch_size),
-            (small_image(network, options.patch_size),),
+            traced(network),
+            (small_image(network),),
             file,
             dynamo=False,
             input_names=[IMAGE],

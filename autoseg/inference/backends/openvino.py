@@ -29,7 +29,7 @@ class OpenVinoBackend:
             raise OptionError("OpenVINO does not compute bf16 on this processor.", "Use --precision fp32.")
         spec: Any = network.spec
         shape = [1, spec.in_channels, *options.patch_size]
-        model = openvino.convert_model(traced(network, options.patch_size), input=shape)
+        model = openvino.convert_model(traced(network), input=shape)
         compiled = core.compile_model(model, "CPU", settings(options))
         return _Windows(compiled.create_infer_request(), (spec.out_channels, *options.patch_size))
 
