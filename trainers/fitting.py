@@ -65,7 +65,7 @@ def fit(task: FittingTask, settings: TrainingSettings) -> None:
         return
     write_json(task.folder / SETTINGS_FILE, settings)
     torch.manual_seed(settings.seed)
-    network = build_network(task.stage.network).to(settings.device)
+    network = _network(task).to(settings.device)
     network.to(memory_format=memory_format(task.stage))  # type: ignore[call-overload]
     if settings.pretrained:
         load_pretrained(network, Path(settings.pretrained), task.job.dataset.labels)
@@ -76,6 +76,12 @@ def fit(task: FittingTask, settings: TrainingSettings) -> None:
     loop.run()
     save_network(task.model_file, average.network)
     checkpoint.unlink(missing_ok=True)
+
+
+def _network(task: FittingTask) -> nn.Module:
+    network: Any = build_network(task.stage.network)
+    network.decoder.expect_background(exclusive=not task.job.dataset.labels.has_regions)
+    return network
 
 
 def memory_format(stage: StagePlan) -> Any:
