@@ -243,10 +243,11 @@ def training_decision(name: str, draft: StageDraft, options: PlanningOptions) ->
     plan = budget.CPU_TRAINING
     return Decision(
         f"{name}.training",
-        f"{plan.optimizer}, {plan.schedule}; {duration(seconds)}",
-        "On a CPU: orthogonal steps (Muon), a cosine to zero over the budget, averaged weights.",
+        f"{plan.optimizer}, {plan.schedule}, {plan.loss}; {duration(seconds)}",
+        "On a CPU: orthogonal steps (Muon), a cosine to zero over the budget, averaged weights, Dice without"
+        " cross-entropy.",
         _choice_numbers(choice),
-        "AdamW: about twice the iterations for the same Dice in our experiments.",
+        "AdamW, or cross-entropy besides: about twice the iterations for the same Dice in our experiments.",
     )
 
 

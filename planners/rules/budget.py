@@ -40,10 +40,12 @@ CPU_TRAINING = TrainingPlan(
     optimizer="muon",
     learning_rate=5e-3,
     schedule="cosine",
+    loss="dice",
     weight_average=0.99,
     warmup_iterations=20,
 )
-"""Orthogonal steps and averaged weights learn in hundreds of iterations; SGD with momentum .99 takes far longer."""
+"""Orthogonal steps and averaged weights learn in hundreds of iterations; SGD with momentum .99 takes far longer. Dice
+alone, because cross-entropy teaches first that all is background."""
 EPOCHS = 20
 EPOCH_ITERATIONS = (10, 250)
 
