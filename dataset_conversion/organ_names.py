@@ -11,7 +11,6 @@ Side = Literal["left", "right"]
 
 SIDE_WORDS: dict[str, Side] = {"left": "left", "lt": "left", "l": "left", "right": "right", "rt": "right", "r": "right"}
 CHINESE_SIDES = (("左", " left "), ("右", " right "))
-CAMEL_HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,13 @@ def readings(name: str) -> frozenset[Reading]:
     """All ways to read a name; more than one where the side may be glued to the organ, or where both sides are named.
 
     Case, spaces, underscores, hyphens, brackets and the full-width forms of letters do not matter. The side is a word
-    (left, lt, l; right, rt, r) before, behind or between the others, a hump (LeftEye, EyeR), 左 or 右, or glued on
-    (lkidney, kidneyrt). A name is never cut in any other way: what is no organ's name stays unknown.
+    (left, lt, l; right, rt, r) before, behind or between the others, 左 or 右, or glued on (LeftEye, kidneyrt). A name is
+    never cut in any other way: what is no organ's name stays unknown.
     """
-    text = _plain(name)
-    found = _by_words(text) | _by_words(CAMEL_HUMPS.sub(" ", text))
-    return frozenset(found | {glued for reading in found if reading.side is None for glued in _unglued(reading.key)})
+    words = _words(_plain(name))
+    key = "".join(word for word in words if word not in SIDE_WORDS)
+    sides = {SIDE_WORDS[word] for word in words if word in SIDE_WORDS}
+    return frozenset({Reading(key, side) for side in sides} or {Reading(key), *_unglued(key)})
 
 
 def organ_key(name: str) -> str:
@@ -53,13 +53,6 @@ def _plain(name: str) -> str:
 
 def _words(text: str) -> list[str]:
     return [word for word in re.split(r"[\W_]+", text.casefold()) if word]
-
-
-def _by_words(text: str) -> set[Reading]:
-    words = _words(text)
-    key = "".join(word for word in words if word not in SIDE_WORDS)
-    sides = {SIDE_WORDS[word] for word in words if word in SIDE_WORDS}
-    return {Reading(key, side) for side in sides} or {Reading(key)}
 
 
 def _unglued(key: str) -> set[Reading]:

@@ -120,7 +120,7 @@ SUBMANDIBULAR = Organ(
     ("颌下腺", "下颌下腺", "頜下腺"),
     paired=True,
     volume=VolumeRange(
-        2.9, 13.2, "CT of 130 people (Quantitative analysis of the submandibular gland): mean 8.07, SD 2.57 mL; 2 SD"
+        2.9, 13.2, "CT of 130 people (Dentomaxillofac Radiol): mean 8.07, SD 2.57 mL, less and more 2 SD"
     ),
 )
 MANDIBLE = Organ(

@@ -42,7 +42,7 @@ def test_spelling_does_not_matter_but_the_side_does(words: tuple[str, ...], side
         (full_width("Parotid(L)"), "left"),
     ],
 )
-def test_sides_with_humps_in_brackets_and_glued(name: str, side: str) -> None:
+def test_sides_in_brackets_and_glued_on(name: str, side: str) -> None:
     assert Reading("parotid", side) in readings(name)  # type: ignore[arg-type]
     other = "right" if side == "left" else "left"
     assert Reading("parotid", other) not in readings(name)  # type: ignore[arg-type]

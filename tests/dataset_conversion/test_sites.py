@@ -63,6 +63,45 @@ def test_pairs_are_those_that_training_detects(site: Site) -> None:
     assert [left.replace("_left", "_right") for left, _ in site.pairs] == [right for _, right in site.pairs]
 
 
+PUBLIC = {
+    "AMOS": ("abdomen", "spleen, right kidney, left kidney, gall bladder, esophagus, liver, stomach, arota, postcava,"
+             "pancreas, right adrenal gland, left adrenal gland, duodenum"),
+    "BTCV": ("abdomen", "spleen, right kidney, left kidney, gallbladder, esophagus, liver, stomach, aorta,"
+             "inferior vena cava, portal vein and splenic vein, pancreas, right adrenal gland, left adrenal gland"),
+    "WORD": ("pelvis", "colon, rectum, bladder, Head_of_femur_L, Head_of_femur_R"),
+    "SegTHOR": ("thorax", "esophagus, heart, trachea, aorta"),
+    "StructSeg thorax": ("thorax", "left lung, right lung, spinal cord, esophagus, heart, trachea"),
+    "StructSeg head": ("head_neck", "Brain Stem, Eye L, Eye R, Lens L, Lens R, Opt Nerve L, Opt Nerve R, Opt Chiasm,"
+                       "Temporal Lobes L, Temporal Lobes R, Pituitary, Parotid Gland L, Parotid Gland R, Inner Ear L,"
+                       "Inner Ear R, Mid Ear L, Mid Ear R, TM Joint L, TM Joint R, Spinal Cord"),
+    "PDDCA": ("head_neck", "BrainStem, Chiasm, Mandible, OpticNerve_L, OpticNerve_R, Parotid_L, Parotid_R,"
+              "Submandibular_L, Submandibular_R"),
+    "HaN-Seg": ("head_neck", "Bone_Mandible, Brainstem, Cavity_Oral, Cochlea_L, Cochlea_R, Glnd_Lacrimal_L,"
+                "Glnd_Lacrimal_R, Glnd_Submand_L, Glnd_Submand_R, Glnd_Thyroid, OpticChiasm, OpticNrv_L, OpticNrv_R,"
+                "Parotid_L, Parotid_R, Pituitary, SpinalCord"),
+    "OpenKBP": ("head_neck", "Brainstem, SpinalCord, RightParotid, LeftParotid, Esophagus, Larynx, Mandible"),
+    "TotalSegmentator": ("abdomen", "spleen, kidney_right, kidney_left, gallbladder, liver, stomach, pancreas,"
+                         "adrenal_gland_right, adrenal_gland_left, esophagus, small_bowel, duodenum, colon, aorta,"
+                         "inferior_vena_cava, portal_vein_and_splenic_vein, spinal_cord"),
+    "TotalSegmentator head": ("head_neck", "eye_left, eye_right, eye_lens_left, eye_lens_right, optic_nerve_left,"
+                              "optic_nerve_right, parotid_gland_left, parotid_gland_right, submandibular_gland_right,"
+                              "submandibular_gland_left"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data_set", PUBLIC)
+def test_the_names_of_public_data_sets(data_set: str) -> None:
+    site, text = PUBLIC[data_set]
+    names = [name.strip() for name in text.split(",")]
+    found = [SITES[site].find(name) for name in names]
+    assert [name for name, classes in zip(names, found, strict=True) if len(classes) != 1] == []
+    assert len(set(found)) == len(names)
+    for name, (organ,) in zip(names, found, strict=True):
+        for side in ("left", "right"):
+            named = side in name.lower() or name.endswith((f"_{side[0].upper()}", f" {side[0].upper()}"))
+            assert organ.endswith(side) == named, name
+
+
 def test_the_thesis_organs_are_there() -> None:
     expected = {
         "head_neck": "brainstem eye_left eye_right optic_nerve_left optic_nerve_right parotid_left parotid_right"
