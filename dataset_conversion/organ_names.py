@@ -25,8 +25,8 @@ def readings(name: str) -> frozenset[Reading]:
     """All ways to read a name; more than one where the side may be glued to the organ, or where both sides are named.
 
     Case, spaces, underscores, hyphens, brackets and the full-width forms of letters do not matter. The side is a word
-    (left, lt, l; right, rt, r) before, behind or between the others, 左 or 右, or glued on (LeftEye, kidneyrt). A name is
-    never cut in any other way: what is no organ's name stays unknown.
+    (left, lt, l; right, rt, r) before, behind or between the others, 左 or 右, or glued on (LeftEye, kidneyrt). A name
+    is never cut in any other way: what is no organ's name stays unknown.
     """
     words = _words(_plain(name))
     key = "".join(word for word in words if word not in SIDE_WORDS)
