@@ -14,7 +14,8 @@ from torch import Tensor
 
 from autoseg.data.mirroring import left_right_exchange
 from autoseg.errors import OptionError
-from autoseg.inference.sliding_window import Progress, Windows, slide
+from autoseg.inference.sliding_window import Progress, slide
+from autoseg.inference.windows import Windows
 from autoseg.labels import Labels
 from autoseg.plans import Ints, Plans, StagePlan
 from autoseg.runtime import autocast, choose_device, choose_precision

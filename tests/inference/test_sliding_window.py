@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from autoseg.errors import OptionError
-from autoseg.inference.sliding_window import Windows, gaussian_weights, memory_bytes, slide, window_starts
+from autoseg.inference.sliding_window import slide
+from autoseg.inference.windows import Windows, gaussian_weights, window_starts
 
 
 def identity(batch: Tensor) -> Tensor:
@@ -94,11 +95,6 @@ def test_progress_ends_with_all_windows() -> None:
         progress=lambda done, total: told.append((done, total)),
     )
     assert told == [(2, 3), (3, 3)]
-
-
-def test_memory_counts_the_padded_volume() -> None:
-    windows = Windows((8, 8, 8))
-    assert memory_bytes((4, 16, 16), windows, channels=1, outputs=3) == 4 * (8 * 16 * 16 * 4 + 512 * 7)
 
 
 @pytest.mark.parametrize("overlap", [-0.1, 1.0])
