@@ -80,20 +80,23 @@ def slide(
 ) -> np.ndarray:
     """Predict a whole volume at once, see stream(). Returns (K, Z, Y, X) float32."""
     order = stream_order(image.shape[1:], windows)
-    whole = _Whole([image.shape[1 + axis] for axis in order])
+    whole = WholeLogits(image.shape[1:], order)
     stream(image, network, windows, whole, order=order, empty=empty, device=device, progress=progress)
-    back = [1 + order.index(axis) for axis in range(3)]
-    return np.ascontiguousarray(whole.logits.transpose(0, *back))
+    return whole.logits
 
 
 @final
-class _Whole:
-    """Keeps all logits: (K, *shape), along the order in which they arrive."""
+class WholeLogits:
+    """A restorer that keeps everything. logits: (K, z, y, x) float32, complete once every plane was there.
+
+    shape: (z, y, x) of the image. order: in which its axes arrive.
+    """
 
     most_planes = 1
 
-    def __init__(self, shape: Sequence[int]) -> None:
+    def __init__(self, shape: Sequence[int], order: Order) -> None:
         self._shape = tuple(shape)
+        self._order = order
         self._done = 0
         self.logits = np.empty((0, *shape), dtype=np.float32)
 
@@ -101,9 +104,9 @@ class _Whole:
         """See Restorer."""
         if not self._done:
             self.logits = np.empty((len(logits), *self._shape), dtype=np.float32)
-        part = (slice(self._done, finished), *(slice(0, length) for length in self._shape[1:]))
-        for index in range(len(logits)):
-            self.logits[index][part] = logits[index][part]
+        part = (slice(self._done, finished), *(slice(0, self._shape[axis]) for axis in self._order[1:]))
+        for index, channel in enumerate(self.logits):
+            channel.transpose(self._order)[part] = logits[index][part]
         self._done = finished
         return finished
 
