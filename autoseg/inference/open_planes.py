@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, final
@@ -74,6 +75,7 @@ class PlacesInFile:
         folder = Path(tempfile.gettempdir())
         _check_room(folder, shape[0] * self._bytes_per_class)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as the places
+        weakref.finalize(self, self._file.close)
         _fill_with_zeros(self._file, shape[0] * self._bytes_per_class, folder)
 
     def blocks(self) -> Iterator[tuple[slice, Tensor]]:
