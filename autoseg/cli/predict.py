@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from autoseg.cli import app
 
 if TYPE_CHECKING:
     from autoseg.dataset import Case
+    from autoseg.inference.ensemble import Ensemble
+    from autoseg.inference.memory import Limit
     from autoseg.inference.model_files import ModelFiles
     from autoseg.inference.output import OutputFolder
 
@@ -53,6 +56,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument("--workers", type=int, default=1, help="volumes read before their turn (default: 1)")
+    parser.add_argument(
+        "--memory", type=app.size_in_bytes, help="that the process may hold, such as 4G (default: what is free)"
+    )
     return parser
 
 
@@ -116,7 +122,9 @@ def _run(models: list[ModelFiles], cases: tuple[Case, ...], output: OutputFolder
     from autoseg.runtime import use_threads
 
     use_threads(arguments.threads)
-    options = PredictionOptions(arguments.overlap, arguments.flips, arguments.precision, arguments.device)
+    options = PredictionOptions(
+        arguments.overlap, arguments.flips, arguments.precision, arguments.device, memory_bytes=arguments.memory
+    )
     cleans = not arguments.no_postprocessing
     manifest = describe(models, options, common_rules([files.rules for files in models]) if cleans else ())
     if arguments.resume:
@@ -126,13 +134,25 @@ def _run(models: list[ModelFiles], cases: tuple[Case, ...], output: OutputFolder
         print(f"{len(cases) - len(left)} of {len(cases)} cases are finished already")
     if left:
         ensemble = Ensemble([load_networks(files, options, postprocessing=cleans) for files in models])
+        ensemble.limit = _limit(ensemble, left, arguments)
         write_manifest(output.folder, manifest)
         progress = PredictionProgress(output.folder, manifest, len(left))
         with progress:
-            predict_cases(left, ensemble, output, listener=progress.listener, ahead=arguments.workers)
+            predict_cases(left, ensemble, output, listener=progress.listener, ahead=ensemble.limit.waiting)
         progress.raise_failures()
     print(f"predicted: {output.folder}")
     return 0
+
+
+def _limit(ensemble: Ensemble, cases: Sequence[Case], arguments: argparse.Namespace) -> Limit:
+    """What the process may hold, checked against every case before the first is predicted."""
+    from autoseg.inference.memory import Limit, limit_for_cases, source_of
+
+    channels = len(ensemble.models[0].files.channel_names)
+    sources = {case.id: source_of(case, channels) for case in cases}
+    limit = replace(Limit.now(arguments.memory), waiting=arguments.workers)
+    wanted = ensemble.wanted(keep_probabilities=arguments.save_probabilities)
+    return limit_for_cases(ensemble.chains, sources, wanted, limit, cleans=bool(ensemble.rules))
 
 
 def _flips(text: str) -> str | int:
