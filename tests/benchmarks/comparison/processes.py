@@ -1,0 +1,152 @@
+"""Running a command as a child: wall clock, processor time and peak memory of its whole process tree."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from resource import struct_rusage
+
+import psutil
+
+SAMPLING_SECONDS = 0.05
+SAMPLING_SHARE = 0.1
+"""Looking at a large process takes long: at most this share of the time is spent on it."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a command took.
+
+    wall_seconds, cpu_seconds: of the whole tree. peak_bytes: the largest sum over the tree of proportional set sizes
+    (a page that n processes share counts 1/n in each), sampled; never less than the largest resident size of a single
+    process, which the system records without sampling. started: time.time() at the start.
+    """
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+    started: float
+
+
+class ChildError(Exception):
+    """A command that ended with an error; the log is named."""
+
+
+class ChildMemoryError(ChildError):
+    """A command that was stopped because its tree took more memory than allowed."""
+
+
+def run_child(
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    limit_bytes: int | None = None,
+    folder: Path | None = None,
+) -> Usage:
+    """Run a command to its end. environment: added to this process's own. log: gets its output.
+
+    Raises ChildError with the end of the log for an exit code other than 0; ChildMemoryError, after killing the tree,
+    where its memory passed limit_bytes. An interrupt kills the tree, too.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    words = [str(word) for word in command]
+    with open(log, "ab") as output:
+        output.write(f"\n$ {' '.join(words)}\n".encode())
+        output.flush()
+        started, began = time.time(), time.perf_counter()
+        child = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {})},
+            cwd=folder,
+            start_new_session=True,
+        )
+        tree = Tree(child.pid)
+        try:
+            status, usage = _wait(child, tree, limit_bytes)
+        except BaseException:
+            _kill(child)
+            raise
+    wall = time.perf_counter() - began
+    if os.waitstatus_to_exitcode(status):
+        raise ChildError(f"{' '.join(words[:4])} ... failed; see {log}:\n{_end_of(log)}")
+    cpu = max(usage.ru_utime + usage.ru_stime, tree.cpu_seconds)
+    return Usage(wall, cpu, max(tree.peak_bytes, usage.ru_maxrss * 1024), started)
+
+
+def _wait(child: subprocess.Popen[bytes], tree: Tree, limit_bytes: int | None) -> tuple[int, struct_rusage]:
+    """Sample until the child ends; its wait status, and the usage of it and all descendants that were waited for."""
+    while True:
+        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+        if pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            return status, usage
+        began = time.perf_counter()
+        held = tree.sample()
+        if limit_bytes is not None and held > limit_bytes:
+            raise ChildMemoryError(f"stopped at {held / 1024**3:.1f} GiB, with {limit_bytes / 1024**3:.1f} GiB allowed")
+        time.sleep(max(SAMPLING_SECONDS, (time.perf_counter() - began) / SAMPLING_SHARE))
+
+
+class Tree:
+    """A process and its descendants, looked at again and again.
+
+    peak_bytes: the largest sum of proportional set sizes. cpu_seconds: the sum over all processes of what each had
+    used when it was last seen.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._root = pid
+        self._cpu: dict[tuple[int, float], float] = {}
+        self.peak_bytes = 0
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time of all processes seen so far."""
+        return sum(self._cpu.values())
+
+    def sample(self) -> int:
+        """Look once; the bytes that the tree holds now."""
+        held = 0
+        with contextlib.suppress(psutil.Error):
+            root = psutil.Process(self._root)
+            for process in [root, *root.children(recursive=True)]:
+                with contextlib.suppress(psutil.Error, OSError):
+                    times = process.cpu_times()
+                    self._cpu[process.pid, process.create_time()] = times.user + times.system
+                    held += proportional_bytes(process.pid)
+        self.peak_bytes = max(self.peak_bytes, held)
+        return held
+
+
+def proportional_bytes(pid: int) -> int:
+    """The proportional set size of a process; its resident size where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return int(psutil.Process(pid).memory_info().rss)
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """End the child's session: the child and whatever it started."""
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _end_of(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])

@@ -1,0 +1,46 @@
+"""autoseg's export of logits: autoseg_export.py REQUEST ANSWER."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+
+import numpy as np
+import psutil
+
+from autoseg.files import read_json, write_json
+from autoseg.geometry import Box, Geometry
+from autoseg.labels import Labels
+from autoseg.preprocessing.case import CaseRecord
+from autoseg.preprocessing.restore import restore_labels
+from autoseg.runtime import usable_cores
+
+
+def main(request_file: str, answer_file: str) -> None:
+    """Time restore_labels on all cores."""
+    request = read_json(request_file)
+    logits = np.load(request["logits"])
+    shape, spacing_mm = tuple(request["shape"]), tuple(request["spacing_mm"])
+    record = CaseRecord(
+        case_id="case",
+        geometry=Geometry(shape, spacing_mm),
+        transpose=(0, 1, 2),
+        crop=Box.whole(shape),
+        cropped_shape=shape,
+        prepared_shape=logits.shape[1:],
+        source_spacing_mm=spacing_mm,
+        spacing_mm=tuple(request["grid_mm"]),
+    )
+    labels = Labels({f"organ_{value}": (value,) for value in range(1, len(logits))})
+    before = psutil.Process().memory_info().rss
+    began = time.perf_counter()
+    found = restore_labels(logits, record, labels, workers=usable_cores())
+    seconds = time.perf_counter() - began
+    added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    np.save(request["labels"], found)
+    write_json(answer_file, {"seconds": seconds, "added_bytes": added, "labels": request["labels"]})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
