@@ -25,7 +25,7 @@ class Usage:
 
     wall_seconds, cpu_seconds: of the whole tree. peak_bytes: the largest sum over the tree of proportional set sizes
     (a page that n processes share counts 1/n in each), sampled; never less than the largest resident size of a single
-    process, which the system records without sampling. started: time.time() at the start.
+    process, which the system records between samples, too. started: time.time() at the start.
     """
 
     wall_seconds: float
@@ -80,7 +80,7 @@ def run_child(
     if os.waitstatus_to_exitcode(status):
         raise ChildError(f"{' '.join(words[:4])} ... failed; see {log}:\n{_end_of(log)}")
     cpu = max(usage.ru_utime + usage.ru_stime, tree.cpu_seconds)
-    return Usage(wall, cpu, max(tree.peak_bytes, usage.ru_maxrss * 1024), started)
+    return Usage(wall, cpu, tree.peak_bytes, started)
 
 
 def _wait(child: subprocess.Popen[bytes], tree: Tree, limit_bytes: int | None) -> tuple[int, struct_rusage]:
@@ -100,8 +100,8 @@ def _wait(child: subprocess.Popen[bytes], tree: Tree, limit_bytes: int | None) -
 class Tree:
     """A process and its descendants, looked at again and again.
 
-    peak_bytes: the largest sum of proportional set sizes. cpu_seconds: the sum over all processes of what each had
-    used when it was last seen.
+    peak_bytes: the largest sum of proportional set sizes, or resident size of one process. cpu_seconds: the sum over
+    all processes of what each had used when it was last seen.
     """
 
     def __init__(self, pid: int) -> None:
@@ -124,20 +124,31 @@ class Tree:
                     times = process.cpu_times()
                     self._cpu[process.pid, process.create_time()] = times.user + times.system
                     held += proportional_bytes(process.pid)
+                    self.peak_bytes = max(self.peak_bytes, peak_resident_bytes(process.pid))
         self.peak_bytes = max(self.peak_bytes, held)
         return held
 
 
 def proportional_bytes(pid: int) -> int:
     """The proportional set size of a process; its resident size where the system does not tell."""
+    found = _kibibytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
+    return 1024 * found if found else int(psutil.Process(pid).memory_info().rss)
+
+
+def peak_resident_bytes(pid: int) -> int:
+    """The largest resident size since the process began its program; 0 where the system does not tell.
+
+    getrusage's ru_maxrss would begin with the size of the process that started it.
+    """
+    return 1024 * _kibibytes(Path(f"/proc/{pid}/status"), "VmHWM:")
+
+
+def _kibibytes(path: Path, name: str) -> int:
     try:
-        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("Pss:"):
-                    return int(line.split()[1]) * 1024
+        with open(path, encoding="utf-8", errors="replace") as lines:
+            return next((int(line.split()[1]) for line in lines if line.startswith(name)), 0)
     except OSError:
-        pass
-    return int(psutil.Process(pid).memory_info().rss)
+        return 0
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

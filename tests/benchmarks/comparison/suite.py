@@ -24,7 +24,7 @@ from comparison.table import markdown_table, rewrite_page, text_table
 
 PAGE = REPOSITORY / "documentation" / "explanation" / "performance.md"
 Benchmark = Callable[[Bench, Results], Measured]
-FIXED: dict[str, Benchmark] = {
+BENCHMARKS: dict[str, Benchmark] = {
     "a1": preparation.small_cases,
     "a2": preparation.large_cases,
     "b1": training_step.training_step,
@@ -133,7 +133,7 @@ def chosen(only: Sequence[str], minutes: Sequence[int]) -> dict[str, Benchmark]:
     only: keys, or letters for all that begin with them; empty for all. A key such as c5 asks for its minutes itself.
     """
     asked = {int(found[1]) for word in only if (found := re.fullmatch(r"c([1-9]\d*)", word))}
-    known = {**FIXED, **{f"c{n}": partial(time_to_dice.time_to_dice, minutes=n) for n in {*minutes, *asked}}}
+    known = {**BENCHMARKS, **{f"c{n}": partial(time_to_dice.time_to_dice, minutes=n) for n in {*minutes, *asked}}}
     unknown = [word for word in only if not any(key == word or key[0] == word for key in known)]
     if unknown:
         raise OptionError(f"There is no benchmark {unknown[0]}.", f"Known: {', '.join(sorted(known))}.")

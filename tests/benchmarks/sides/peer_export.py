@@ -2,7 +2,6 @@
 
 import functools
 import json
-import resource
 import sys
 import time
 import types
@@ -12,6 +11,12 @@ import psutil
 from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
 from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
+
+
+def peak_bytes() -> int:
+    """The largest resident size so far."""
+    with open("/proc/self/status") as lines:
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
 def main(request_file: str, answer_file: str) -> None:
@@ -39,7 +44,7 @@ def main(request_file: str, answer_file: str) -> None:
     began = time.perf_counter()
     found = convert_predicted_logits_to_segmentation_with_correct_shape(logits, *arguments)
     seconds = time.perf_counter() - began
-    added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    added = peak_bytes() - before
     np.save(request["labels"], found.astype(np.int16))
     with open(answer_file, "w") as handle:
         json.dump({"seconds": seconds, "added_bytes": added, "labels": request["labels"]}, handle)
