@@ -11,16 +11,22 @@ import pytest
 from comparison.processes import ChildError, ChildMemoryError, run_child
 
 MEBIBYTE = 1024**2
-HOLD = "import time; held = bytearray(b'x') * (60 * 2**20); time.sleep(0.6)"
+HOLD = "held = bytearray(b'x') * (60 * 2**20); print('ready', flush=True); input()"
+TWO_HOLD = f"""
+import subprocess, sys, time
+words = [sys.executable, "-c", {HOLD!r}]
+children = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in "ab"]
+[child.stdout.readline() for child in children]
+time.sleep(0.5)
+[child.communicate(b"end\\n") for child in children]
+"""
 
 
 def test_memory_of_grandchildren_counts(tmp_path: Path) -> None:
-    """Two processes with 60 MiB each at a time, below one that holds nothing."""
-    two = f"[subprocess.Popen([sys.executable, '-c', {HOLD!r}]) for _ in 'ab']"
-    script = f"import subprocess, sys; [child.wait() for child in {two}]"
-    usage = run_child([sys.executable, "-c", script], log=tmp_path / "log")
+    """Two processes with 60 MiB each at the same time, below one that holds nothing."""
+    usage = run_child([sys.executable, "-c", TWO_HOLD], log=tmp_path / "log")
     assert 120 * MEBIBYTE < usage.peak_bytes < 220 * MEBIBYTE
-    assert usage.wall_seconds > 0.6
+    assert usage.wall_seconds > 0.5
 
 
 def test_processor_time_of_a_grandchild_counts(tmp_path: Path) -> None:

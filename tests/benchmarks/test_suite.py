@@ -15,6 +15,7 @@ from comparison.export import EXPORTS, agreement_percent
 from comparison.prediction import split_times
 from comparison.processes import ChildError, Usage
 from comparison.records import Line, Results, read_results
+from comparison.table import BEGIN, END
 
 
 def measured(bench: Bench, results: Results) -> Measured:
@@ -118,3 +119,16 @@ def test_the_peers_memory_grows_with_the_classes() -> None:
     longest = EXPORTS[-1]
     assert (longest.classes, longest.shape) == (117, (800, 512, 512))
     assert 49.5e9 < longest.peer_bytes(2) < 60e9
+
+
+def test_table_and_curves_go_into_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "explanation" / "performance.md"
+    page.parent.mkdir()
+    page.write_text(f"{BEGIN}\n{END}\n")
+    monkeypatch.setattr(suite, "PAGE", page)
+    assert run(tmp_path, monkeypatch, a1=measured, c2=measured) == 0
+    (tmp_path / "full" / "time_to_dice_2.png").write_bytes(b"a picture")
+    assert run(tmp_path, monkeypatch, "--show", "--document", a1=interrupted) == 0
+    assert "| quick thing | 4 s | 2 s | 2 |" in page.read_text()
+    assert "(time_to_dice_2.png)" in page.read_text()
+    assert (page.parent / "time_to_dice_2.png").read_bytes() == b"a picture"

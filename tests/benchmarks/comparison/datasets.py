@@ -50,11 +50,11 @@ def _few_cases(source: Path, folder: Path) -> Path:
     return folder
 
 
-def synthetic_ct(bench: Bench) -> Path:
-    """The raw dataset of CT-like volumes, drawn once."""
-    folder = bench.root / "raw" / CT
-    write_ct_dataset(folder, QUICK_CT_SHAPE if bench.quick else CT_SHAPE, CT_SPACINGS_MM)
-    return folder
+def synthetic_ct(bench: Bench) -> tuple[Path, Shape]:
+    """The raw dataset of CT-like volumes, drawn once, and their shape."""
+    folder, shape = bench.root / "raw" / CT, QUICK_CT_SHAPE if bench.quick else CT_SHAPE
+    write_ct_dataset(folder, shape, CT_SPACINGS_MM)
+    return folder, shape
 
 
 @dataclass(frozen=True)

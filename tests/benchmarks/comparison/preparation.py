@@ -37,8 +37,9 @@ def small_cases(bench: Bench, results: Results) -> Measured:
 
 def large_cases(bench: Bench, results: Results) -> Measured:
     """a2: volumes as large as CTs; the peer takes minutes, so that one pair must do."""
-    what = f"prepare {len(CT_SPACINGS_MM)} synthetic CTs, 512x512x300"
-    return _compare(bench, Case("a2", what, synthetic_ct(bench), (FASTER, LESS_MEMORY)), 1)
+    raw, shape = synthetic_ct(bench)
+    what = f"prepare {len(CT_SPACINGS_MM)} synthetic CTs, {'x'.join(map(str, shape[::-1]))}"
+    return _compare(bench, Case("a2", what, raw, (FASTER, LESS_MEMORY)), 1)
 
 
 def _compare(bench: Bench, case: Case, repeats: int) -> Measured:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import time
@@ -14,8 +15,10 @@ from resource import struct_rusage
 
 import psutil
 
-SAMPLING_SECONDS = 0.05
-SAMPLING_SHARE = 0.1
+SAMPLING_SECONDS = (0.004, 0.1)
+"""Between two looks: at the begin, so that a short command is seen, and at most."""
+SAMPLING_GROWTH = 0.02
+SAMPLING_SHARE = 0.03
 """Looking at a large process takes long: at most this share of the time is spent on it."""
 
 
@@ -23,9 +26,9 @@ SAMPLING_SHARE = 0.1
 class Usage:
     """What a command took.
 
-    wall_seconds, cpu_seconds: of the whole tree. peak_bytes: the largest sum over the tree of proportional set sizes
-    (a page that n processes share counts 1/n in each), sampled; never less than the largest resident size of a single
-    process, which the system records between samples, too. started: time.time() at the start.
+    wall_seconds, cpu_seconds: of the whole tree. peak_bytes: the largest resident size of a single process, or, where
+    it is more, the largest sum over several processes of their proportional set sizes (a page that n processes share
+    counts 1/n in each), sampled. started: time.time() at the start.
     """
 
     wall_seconds: float
@@ -58,6 +61,7 @@ def run_child(
     log.parent.mkdir(parents=True, exist_ok=True)
     words = [str(word) for word in command]
     with open(log, "ab") as output:
+        begin = output.tell()
         output.write(f"\n$ {' '.join(words)}\n".encode())
         output.flush()
         started, began = time.time(), time.perf_counter()
@@ -78,23 +82,30 @@ def run_child(
             raise
     wall = time.perf_counter() - began
     if os.waitstatus_to_exitcode(status):
-        raise ChildError(f"{' '.join(words[:4])} ... failed; see {log}:\n{_end_of(log)}")
+        raise ChildError(f"{' '.join(words[:4])} ... failed; see {log}:\n{_end_of(log, begin)}")
     cpu = max(usage.ru_utime + usage.ru_stime, tree.cpu_seconds)
     return Usage(wall, cpu, tree.peak_bytes, started)
 
 
 def _wait(child: subprocess.Popen[bytes], tree: Tree, limit_bytes: int | None) -> tuple[int, struct_rusage]:
     """Sample until the child ends; its wait status, and the usage of it and all descendants that were waited for."""
-    while True:
-        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
-        if pid:
-            child.returncode = os.waitstatus_to_exitcode(status)
-            return status, usage
-        began = time.perf_counter()
-        held = tree.sample()
-        if limit_bytes is not None and held > limit_bytes:
-            raise ChildMemoryError(f"stopped at {held / 1024**3:.1f} GiB, with {limit_bytes / 1024**3:.1f} GiB allowed")
-        time.sleep(max(SAMPLING_SECONDS, (time.perf_counter() - began) / SAMPLING_SHARE))
+    least, most = SAMPLING_SECONDS
+    first, pause, ended = time.perf_counter(), least, os.pidfd_open(child.pid)
+    try:
+        while not select.select([ended], [], [], pause)[0]:
+            began = time.perf_counter()
+            held = tree.sample()
+            if limit_bytes is not None and held > limit_bytes:
+                allowed = f"{limit_bytes / 1024**3:.1f} GiB allowed"
+                raise ChildMemoryError(f"stopped at {held / 1024**3:.1f} GiB, with {allowed}")
+            now = time.perf_counter()
+            pause = min(most, max(least, SAMPLING_GROWTH * (now - first)))
+            pause = max(pause, (now - began) / SAMPLING_SHARE)
+    finally:
+        os.close(ended)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    return status, usage
 
 
 class Tree:
@@ -116,31 +127,40 @@ class Tree:
 
     def sample(self) -> int:
         """Look once; the bytes that the tree holds now."""
-        held = 0
-        with contextlib.suppress(psutil.Error):
-            root = psutil.Process(self._root)
-            for process in [root, *root.children(recursive=True)]:
-                with contextlib.suppress(psutil.Error, OSError):
-                    times = process.cpu_times()
-                    self._cpu[process.pid, process.create_time()] = times.user + times.system
-                    held += proportional_bytes(process.pid)
-                    self.peak_bytes = max(self.peak_bytes, peak_resident_bytes(process.pid))
+        pids = [self._root, *descendants(self._root)]
+        for pid in pids:
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                times = process.cpu_times()
+                self._cpu[pid, process.create_time()] = times.user + times.system
+            self.peak_bytes = max(self.peak_bytes, resident_bytes(pid, peak=True))
+        held = sum(map(proportional_bytes, pids)) if len(pids) > 1 else resident_bytes(self._root)
         self.peak_bytes = max(self.peak_bytes, held)
         return held
 
 
+def descendants(pid: int) -> list[int]:
+    """The children of a process, their children, and so on."""
+    found = []
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                for child in map(int, (thread / "children").read_text().split()):
+                    found += [child, *descendants(child)]
+    return found
+
+
 def proportional_bytes(pid: int) -> int:
-    """The proportional set size of a process; its resident size where the system does not tell."""
-    found = _kibibytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
-    return 1024 * found if found else int(psutil.Process(pid).memory_info().rss)
+    """The proportional set size of a process; 0 where it has ended."""
+    return 1024 * _kibibytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
 
 
-def peak_resident_bytes(pid: int) -> int:
-    """The largest resident size since the process began its program; 0 where the system does not tell.
+def resident_bytes(pid: int, *, peak: bool = False) -> int:
+    """The resident size of a process, now or at its largest since it began its program; 0 where it has ended.
 
     getrusage's ru_maxrss would begin with the size of the process that started it.
     """
-    return 1024 * _kibibytes(Path(f"/proc/{pid}/status"), "VmHWM:")
+    return 1024 * _kibibytes(Path(f"/proc/{pid}/status"), "VmHWM:" if peak else "VmRSS:")
 
 
 def _kibibytes(path: Path, name: str) -> int:
@@ -159,5 +179,6 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
-def _end_of(log: Path, lines: int = 15) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+def _end_of(log: Path, begin: int, lines: int = 15) -> str:
+    """The last lines that were written after so many bytes."""
+    return "\n".join(log.read_bytes()[begin:].decode(errors="replace").splitlines()[-lines:])

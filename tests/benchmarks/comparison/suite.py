@@ -23,6 +23,8 @@ from comparison.records import Finished, Results, RunIdentity, continue_results,
 from comparison.table import markdown_table, rewrite_page, text_table
 
 PAGE = REPOSITORY / "documentation" / "explanation" / "performance.md"
+THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Variables that slow down one side or both: told where they are set."""
 Benchmark = Callable[[Bench, Results], Measured]
 BENCHMARKS: dict[str, Benchmark] = {
     "a1": preparation.small_cases,
@@ -62,7 +64,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--long", action="store_true", help="also run the peer where one export takes many minutes")
     parser.add_argument("--restart", action="store_true", help="measure finished benchmarks again")
     parser.add_argument("--show", action="store_true", help="run nothing, show the results that are there")
-    parser.add_argument("--document", action="store_true", help=f"write the table into {PAGE.relative_to(REPOSITORY)}")
+    parser.add_argument(
+        "--document", action="store_true", help="write the results into documentation/explanation/performance.md"
+    )
     parser.add_argument("--peer-trainer", default="nnUNetTrainer", metavar="CLASS", help="of c, one of nnU-Net's own")
     parser.add_argument("--data", type=Path, help="folder of real volumes (default: AUTOSEG_TEST_DATA)")
     parser.add_argument(
@@ -133,7 +137,7 @@ def chosen(only: Sequence[str], minutes: Sequence[int]) -> dict[str, Benchmark]:
     only: keys, or letters for all that begin with them; empty for all. A key such as c5 asks for its minutes itself.
     """
     asked = {int(found[1]) for word in only if (found := re.fullmatch(r"c([1-9]\d*)", word))}
-    known = {**BENCHMARKS, **{f"c{n}": partial(time_to_dice.time_to_dice, minutes=n) for n in {*minutes, *asked}}}
+    known = {f"c{n}": partial(time_to_dice.time_to_dice, minutes=n) for n in {*minutes, *asked}} | BENCHMARKS
     unknown = [word for word in only if not any(key == word or key[0] == word for key in known)]
     if unknown:
         raise OptionError(f"There is no benchmark {unknown[0]}.", f"Known: {', '.join(sorted(known))}.")
@@ -158,7 +162,9 @@ def _identity(bench: Bench) -> RunIdentity:
 
     memory = psutil.virtual_memory().total / 1024**3
     machine = f"{processor_name()}, {bench.cores} cores, {memory:.0f} GiB, Python {sys.version.split()[0]}"
-    return RunIdentity(_commit(), PEER.replace("==", " "), f"{machine}, torch {torch.__version__}", bench.quick)
+    limits = "".join(f", {name}={os.environ[name]}" for name in THREAD_LIMITS if name in os.environ)
+    machine += f", torch {torch.__version__}{limits}"
+    return RunIdentity(_commit(), PEER.replace("==", " "), machine, bench.quick)
 
 
 def _commit() -> str:

@@ -6,7 +6,6 @@ import sys
 import time
 
 import numpy as np
-import psutil
 
 from autoseg.files import read_json, write_json
 from autoseg.geometry import Box, Geometry
@@ -16,10 +15,10 @@ from autoseg.preprocessing.restore import restore_labels
 from autoseg.runtime import usable_cores
 
 
-def peak_bytes() -> int:
-    """The largest resident size so far."""
+def resident_bytes(name: str) -> int:
+    """The resident size of this process now (VmRSS:) or at its largest so far (VmHWM:)."""
     with open("/proc/self/status") as lines:
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def main(request_file: str, answer_file: str) -> None:
@@ -38,11 +37,11 @@ def main(request_file: str, answer_file: str) -> None:
         spacing_mm=tuple(request["grid_mm"]),
     )
     labels = Labels({f"organ_{value}": (value,) for value in range(1, len(logits))})
-    before = psutil.Process().memory_info().rss
+    before = resident_bytes("VmRSS:")
     began = time.perf_counter()
     found = restore_labels(logits, record, labels, workers=usable_cores())
     seconds = time.perf_counter() - began
-    added = peak_bytes() - before
+    added = resident_bytes("VmHWM:") - before
     np.save(request["labels"], found)
     write_json(answer_file, {"seconds": seconds, "added_bytes": added, "labels": request["labels"]})
 

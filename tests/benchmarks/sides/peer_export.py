@@ -7,16 +7,15 @@ import time
 import types
 
 import numpy as np
-import psutil
 from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
 from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 
-def peak_bytes() -> int:
-    """The largest resident size so far."""
+def resident_bytes(name: str) -> int:
+    """The resident size of this process now (VmRSS:) or at its largest so far (VmHWM:)."""
     with open("/proc/self/status") as lines:
-        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def main(request_file: str, answer_file: str) -> None:
@@ -40,11 +39,11 @@ def main(request_file: str, answer_file: str) -> None:
             "bbox_used_for_cropping": [[0, edge] for edge in shape],
         },
     )
-    before = psutil.Process().memory_info().rss
+    before = resident_bytes("VmRSS:")
     began = time.perf_counter()
     found = convert_predicted_logits_to_segmentation_with_correct_shape(logits, *arguments)
     seconds = time.perf_counter() - began
-    added = peak_bytes() - before
+    added = resident_bytes("VmHWM:") - before
     np.save(request["labels"], found.astype(np.int16))
     with open(answer_file, "w") as handle:
         json.dump({"seconds": seconds, "added_bytes": added, "labels": request["labels"]}, handle)

@@ -15,7 +15,7 @@ import torch
 from nnunetv2.run.run_training import get_trainer_from_args
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
-EPOCHS = 20
+EPOCHS = 10
 VALIDATION_BATCHES = 2
 
 
