@@ -105,7 +105,8 @@ def _large(bench: Bench, plans: SamePlans) -> Inputs:
     for number in range(2 if bench.quick else LARGE_CASES):
         array = np.random.default_rng(number).normal(100, 20, shape).astype(np.float32)
         write_nifti(folder / f"noise_{number}_0000.nii.gz", array, (1.0, 1.0, 1.0))
-    return Inputs("large", f"{'x'.join(map(str, shape))} voxels, 8 windows", folder)
+    windows = "one window" if bench.quick else "8 windows"
+    return Inputs("large", f"{'x'.join(map(str, shape))} voxels, {windows}", folder)
 
 
 def _best_setting(bench: Bench, plans: SamePlans, inputs: Inputs) -> tuple[str, dict[str, Run]]:

@@ -19,7 +19,7 @@ SAMPLING_SECONDS = (0.004, 0.1)
 """Between two looks: at the begin, so that a short command is seen, and at most."""
 SAMPLING_GROWTH = 0.02
 SAMPLING_SHARE = 0.03
-"""Looking at a large process takes long: at most this share of the time is spent on it."""
+"""Looking at a large process takes long: at most this share of a core is spent on it."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,13 @@ def _wait(child: subprocess.Popen[bytes], tree: Tree, limit_bytes: int | None) -
     first, pause, ended = time.perf_counter(), least, os.pidfd_open(child.pid)
     try:
         while not select.select([ended], [], [], pause)[0]:
-            began = time.perf_counter()
+            began = time.thread_time()
             held = tree.sample()
             if limit_bytes is not None and held > limit_bytes:
                 allowed = f"{limit_bytes / 1024**3:.1f} GiB allowed"
                 raise ChildMemoryError(f"stopped at {held / 1024**3:.1f} GiB, with {allowed}")
-            now = time.perf_counter()
-            pause = min(most, max(least, SAMPLING_GROWTH * (now - first)))
-            pause = max(pause, (now - began) / SAMPLING_SHARE)
+            pause = min(most, max(least, SAMPLING_GROWTH * (time.perf_counter() - first)))
+            pause = max(pause, (time.thread_time() - began) / SAMPLING_SHARE)
     finally:
         os.close(ended)
     _, status, usage = os.wait4(child.pid, 0)
