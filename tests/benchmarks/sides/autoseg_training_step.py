@@ -79,7 +79,7 @@ def main(request_file: str, answer_file: str) -> None:
         try:
             StandardTrainer(job).run()
         except EnoughSeen:
-            settings = read_json(job.folder / "fold_0" / "training.json")
+            settings = read_json(job.folder / "fold_0" / "training.json")["settings"]
     waiting = clock.waiting[request["warm_up"] : clock.iterations]
     whole = clock.whole[request["warm_up"] :]
     steps = [both - wait for both, wait in zip(whole, waiting, strict=True)]
