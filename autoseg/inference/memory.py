@@ -193,7 +193,7 @@ def network_bytes(predictor: StagePredictor) -> int:
     stage, batch = predictor.stage, predictor.windows.batch_size
     maps = NETWORK_FACTOR * inference_values(stage.network, stage.patch_size, batch)
     logits = batch * stage.network.out_channels * math.prod(stage.patch_size)
-    passes = len(predictor.flips) * len(predictor.networks)
+    passes = len(predictor.flips) * len(predictor.engines)
     return round(FLOAT * (maps + logits if passes == 1 else max(maps + 2 * logits, 4 * logits)))
 
 

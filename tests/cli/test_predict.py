@@ -93,6 +93,33 @@ def test_continue_leaves_finished_cases_and_makes_the_others(root: Path, images:
     assert_same(root / "out", root / "whole")
 
 
+def test_continue_takes_the_engines_of_the_earlier_run(root: Path, images: Path, monkeypatch, capfd) -> None:
+    from autoseg.inference.backends import choice
+
+    run(root, images / "case1_0000.nii.gz", "out")
+    (engines,) = read_json(root / "out" / MANIFEST)["engines"]
+    assert [(engine["backend"], engine["precision"]) for engine in engines] == [("torch", "fp32")]
+    monkeypatch.setattr(choice, "pays", lambda task, count: pytest.fail("chose again"))
+    assert run(root, images, "out", "--continue") == 0
+    assert read_json(root / "out" / MANIFEST)["engines"] == [engines]
+    assert "engine: torch fp32 (" in capfd.readouterr().out
+    assert run(root, images, "out", "--continue", "--backend", "torch") == 2
+    assert "made with other backend" in capfd.readouterr().err
+
+
+def test_a_backend_that_is_not_installed_is_told_before_anything_is_written(
+    root: Path, images: Path, monkeypatch, capfd
+) -> None:
+    from autoseg.inference import backends
+
+    monkeypatch.setattr(backends, "find_spec", lambda package: None)
+    assert run(root, images, "out", "--backend", "openvino") == 2
+    told = capfd.readouterr().err
+    assert "needs openvino, which is not installed" in told
+    assert backends.INSTALL in told
+    assert not (root / "out").exists()
+
+
 def test_without_continue_everything_is_made_again(root: Path, images: Path) -> None:
     run(root, images, "out")
     before = (root / "out" / "case1.nii.gz").stat().st_mtime_ns
