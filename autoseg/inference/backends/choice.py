@@ -109,12 +109,13 @@ def fastest(trials: Sequence[Trial], backend: str) -> Choice:
 
 def pays(task: Task, count: int) -> bool:
     """Whether measuring `count` engines costs less than the fastest of them may save."""
-    from autoseg.networks.cost import network_cost
+    windows_gained = SHARE_SAVED * task.windows - (count + 1) * BATCHES_PER_ENGINE * task.batch_size
+    if windows_gained <= 0:
+        return False
+    from autoseg.networks.cost import network_cost  # a second or so, when it is first used
 
     work = network_cost(task.network, task.patch_size, 1).multiply_adds
-    window_seconds = work / (MULTIPLY_ADDS_PER_SECOND * task.threads)
-    cost = START_SECONDS + (count + 1) * BATCHES_PER_ENGINE * task.batch_size * window_seconds
-    return SHARE_SAVED * task.windows * window_seconds > cost
+    return windows_gained * work / (MULTIPLY_ADDS_PER_SECOND * task.threads) > START_SECONDS
 
 
 def _choice(candidate: Candidate, reason: str) -> Choice:
