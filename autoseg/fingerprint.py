@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autoseg.air import ct_channel
 from autoseg.dataset import Dataset
 from autoseg.errors import DatasetError
 from autoseg.files import checksum_of, read_artefact, write_json
@@ -19,7 +20,7 @@ from autoseg.parallel import in_threads
 from autoseg.plans import IntensityStatistics
 from autoseg.symmetry import Placement, is_mirrored, name_pairs
 
-FINGERPRINT_SCHEMA = 1
+FINGERPRINT_SCHEMA = 2
 UNKNOWN_INTENSITIES = IntensityStatistics(0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
 Pairs = tuple[tuple[str, str], ...]
 Progress = Callable[[int, int], None]
@@ -71,6 +72,7 @@ class ClassFacts:
     volume_mm3: Quantiles | None = None
     components: Quantiles | None = None
     box_mm: tuple[Quantiles, Quantiles, Quantiles] | None = None
+    in_air: int = 0
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,8 @@ def measure_fingerprint(dataset: Dataset, *, workers: int = 1, progress: Progres
     points = points_per_case(len(dataset.cases))
     made_from = source_checksum(dataset)
     measures = []
-    for measure in in_threads(lambda case: measure_case(case, dataset.labels, points), dataset.cases, workers):
+    ct = ct_channel(dataset.channel_names)
+    for measure in in_threads(lambda case: measure_case(case, dataset.labels, points, ct=ct), dataset.cases, workers):
         measures.append(measure)
         if progress is not None:
             progress(len(measures), len(dataset.cases))
@@ -211,6 +214,7 @@ def _class_facts(name: str, measures: Sequence[CaseMeasure]) -> ClassFacts:
         Quantiles.of([measure.volume_mm3 for measure in found]),
         Quantiles.of([measure.components for measure in found]),
         (z, y, x),
+        sum(measure.in_air for measure in found),
     )
 
 

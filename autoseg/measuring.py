@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autoseg.air import count_in_air
 from autoseg.cropping import nonzero_box
 from autoseg.dataset import Case
 from autoseg.errors import FileError
@@ -20,13 +21,14 @@ class ClassMeasure:
     """One class in one case where it is present.
 
     components: parts connected over voxel faces. box_mm: edges of the bounding box (z, y, x). centre_mm: world
-    (x, y, z).
+    (x, y, z). in_air: voxels far from all tissue, see air.count_in_air; 0 where no channel is a CT.
     """
 
     volume_mm3: float
     components: int
     box_mm: Triple
     centre_mm: Triple
+    in_air: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +43,8 @@ class CaseMeasure:
     intensities: tuple[IntensitySample, ...]
 
 
-def measure_case(case: Case, labels: Labels, points: int) -> CaseMeasure:
-    """Read and measure a labelled case. points: how many intensities are kept per channel.
+def measure_case(case: Case, labels: Labels, points: int, *, ct: int | None = None) -> CaseMeasure:
+    """Read and measure a labelled case. points: how many intensities are kept per channel. ct: the channel in HU.
 
     Raises FileError where a file cannot be read, or where image and label lie on different grids.
     """
@@ -65,7 +67,7 @@ def measure_case(case: Case, labels: Labels, points: int) -> CaseMeasure:
         image.geometry,
         (box.shape[0], box.shape[1], box.shape[2]),
         case.not_contoured,
-        _measure_classes(label.array, labels, image.geometry),
+        _measure_classes(label.array, labels, image.geometry, None if ct is None else image.array[ct]),
         tuple(sample_intensities(channel[box.slices][foreground], points) for channel in image.array),
     )
 
@@ -75,7 +77,9 @@ def _foreground(label: np.ndarray, labels: Labels) -> np.ndarray:
     return (label > 0) if labels.ignore is None else (label > 0) & (label != labels.ignore)
 
 
-def _measure_classes(label: np.ndarray, labels: Labels, geometry: Geometry) -> dict[str, ClassMeasure]:
+def _measure_classes(
+    label: np.ndarray, labels: Labels, geometry: Geometry, ct: np.ndarray | None
+) -> dict[str, ClassMeasure]:
     from scipy.ndimage import find_objects
 
     boxes = find_objects(label)
@@ -84,7 +88,9 @@ def _measure_classes(label: np.ndarray, labels: Labels, geometry: Geometry) -> d
         parts = [boxes[value - 1] for value in values if 0 < value <= len(boxes) and boxes[value - 1] is not None]
         if parts:
             box = _union(parts)
-            found[name] = _measure_class(labels.mask(label[box.slices], name), box, geometry)
+            mask = labels.mask(label[box.slices], name)
+            in_air = 0 if ct is None else count_in_air(mask, box, ct, geometry.spacing_mm)
+            found[name] = _measure_class(mask, box, geometry, in_air)
     return found
 
 
@@ -96,7 +102,7 @@ def _union(parts: list[Any]) -> Box:
     )
 
 
-def _measure_class(mask: np.ndarray, box: Box, geometry: Geometry) -> ClassMeasure:
+def _measure_class(mask: np.ndarray, box: Box, geometry: Geometry, in_air: int) -> ClassMeasure:
     """mask: (z, y, x) bool inside the box, with at least one true voxel."""
     from scipy.ndimage import label as connected
 
@@ -109,6 +115,7 @@ def _measure_class(mask: np.ndarray, box: Box, geometry: Geometry) -> ClassMeasu
         int(connected(mask)[1]),
         (edges[0], edges[1], edges[2]),
         (float(x), float(y), float(z)),
+        in_air,
     )
 
 

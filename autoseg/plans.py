@@ -88,6 +88,18 @@ class ChannelPlan:
 
 
 @dataclass(frozen=True)
+class AirRule:
+    """Which windows prediction leaves out: those without tissue in them or within the margin around them.
+
+    channel: the number of the channel that tells. tissue_above: its value, in its own unit, that air never exceeds.
+    """
+
+    channel: int
+    tissue_above: float
+    margin_mm: float
+
+
+@dataclass(frozen=True)
 class TrainingPlan:
     """The defaults that the planner found for training a stage; options of a run override them.
 
@@ -181,7 +193,8 @@ class Plans:
     checksum of the fingerprint that they were made from. transpose: see the module. left_right_pairs: (left, right)
     class names. mirror_axes: plan axes along which patches may be flipped; where left_right_axis is among them,
     flipping it exchanges the labels of each pair. left_right_axis: the plan axis that runs left to right where pairs
-    exist. stages: by name. configurations: name to its ordered stages; the last one's output is the answer.
+    exist. air: None where prediction runs every window. stages: by name. configurations: name to its ordered stages;
+    the last one's output is the answer.
     """
 
     name: str
@@ -196,6 +209,7 @@ class Plans:
     mirror_axes: Ints = (0, 1, 2)
     left_right_axis: int | None = None
     left_right_pairs: tuple[tuple[str, str], ...] = ()
+    air: AirRule | None = None
     decisions: tuple[Decision, ...] = ()
     schema: int = PLANS_SCHEMA
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dataset_conversion.mask_names import ENDINGS, MaskNames, parse_aliases, split_names, stem
+from dataset_conversion.sites import SITES
+
 if TYPE_CHECKING:
     from dataset_conversion.writer import CaseContent, SourceCase
-
-ENDINGS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 
 
 class OrganMasksConverter:
@@ -45,10 +46,15 @@ class OrganMasksConverter:
             help="of the masks in a patient's folder (structures), or . for beside the image",
         )
         parser.add_argument(
+            "--site",
+            choices=tuple(SITES),
+            help="know its organs in whatever spelling, and leave out all else (every mask, by its own name)",
+        )
+        parser.add_argument(
             "--alias", action="append", default=[], metavar="ORGAN=FILE[,FILE]", help="other names of an organ's file"
         )
         parser.add_argument(
-            "--organs", metavar="ORGAN,ORGAN", help="only these, in the order of their label values (all, by name)"
+            "--organs", metavar="ORGAN,ORGAN", help="only these, in the order of their label values (all)"
         )
         parser.add_argument(
             "--priority",
@@ -68,13 +74,14 @@ class OrganMasksConverter:
     ) -> None:
         """Write the dataset."""
         images = tuple(options.image or ["ct.nii.gz"])
+        site = SITES[options.site] if options.site else None
         layout = MaskLayout(
             images=images,
-            channel_names=tuple(options.channel_name or [_stem(name).upper() for name in images]),
+            channel_names=tuple(options.channel_name or [stem(name).upper() for name in images]),
             masks=options.masks,
-            aliases=_parse_aliases(options.alias),
-            organs=_names(options.organs or ""),
-            priority=_names(options.priority),
+            names=MaskNames(parse_aliases(options.alias), site),
+            organs=split_names(options.organs or ""),
+            priority=split_names(options.priority),
         )
         convert_organ_masks(source, folder, layout, workers=options.workers, progress=progress)
 
@@ -83,15 +90,15 @@ class OrganMasksConverter:
 class MaskLayout:
     """Where the files of a patient lie and what they mean.
 
-    images: names of the image files, one per channel. masks: the folder with the masks. aliases: name of a mask's file,
-    without its ending, to the name of the organ. organs: the only organs to convert, in the order of their values; all,
-    sorted by name, where empty. priority: organs that keep their voxels in an overlap, the first on top.
+    images: names of the image files, one per channel. masks: the folder with the masks. names: which organ a mask is
+    of. organs: the only organs to convert, in the order of their values; all where empty, as the site orders them, or
+    by name. priority: organs that keep their voxels in an overlap, the first on top.
     """
 
     images: tuple[str, ...] = ("ct.nii.gz",)
     channel_names: tuple[str, ...] = ("CT",)
     masks: str = "structures"
-    aliases: dict[str, str] = field(default_factory=dict)
+    names: MaskNames = field(default_factory=MaskNames)
     organs: tuple[str, ...] = ()
     priority: tuple[str, ...] = ()
 
@@ -107,12 +114,13 @@ class MaskLayout:
 
 @dataclass(frozen=True)
 class _Patient:
-    """part: "Tr" or "Ts". masks: organ to file."""
+    """part: "Tr" or "Ts". masks: organ to file. unknown: names of masks that are of no organ."""
 
     id: str
     part: str
     images: tuple[Path, ...]
     masks: dict[str, Path]
+    unknown: tuple[str, ...]
 
 
 def convert_organ_masks(
@@ -161,29 +169,34 @@ def _read_patient(folder: Path, part: str, layout: MaskLayout) -> _Patient:
     from autoseg.errors import DatasetError
 
     masks: dict[str, Path] = {}
+    unknown = []
     for path in visible_files(folder / layout.masks):
         if not path.name.endswith(ENDINGS) or path.name in layout.images:
             continue
-        organ = layout.aliases.get(_stem(path.name), _stem(path.name))
+        organ = layout.names.organ_of(stem(path.name))
+        if organ is None:
+            unknown.append(stem(path.name))
+            continue
         if organ in masks:
             raise DatasetError(
                 f"{folder}: {masks[organ].name} and {path.name} are both {organ}.", "Remove one, or one alias."
             )
         masks[organ] = path
-    return _Patient(folder.name, part, tuple(folder / name for name in layout.images), masks)
+    return _Patient(folder.name, part, tuple(folder / name for name in layout.images), masks, tuple(unknown))
 
 
 def _choose_organs(patients: Sequence[_Patient], layout: MaskLayout) -> tuple[str, ...]:
     from autoseg.errors import DatasetError, OptionError
 
-    found = sorted({organ for patient in patients for organ in patient.masks})
+    found = layout.names.in_order(organ for patient in patients for organ in patient.masks)
+    layout.names.report(found, [name for patient in patients for name in patient.unknown])
     if not found:
         raise DatasetError(f"No patient has a mask in {layout.masks}/.", "Say with --masks where they lie.")
     for option, names in (("--organs", layout.organs), ("--priority", layout.priority)):
         unknown = [name for name in names if name not in found]
         if unknown:
             raise OptionError(f"{option} names {unknown[0]!r}, which no patient has.", f"Found: {', '.join(found)}.")
-    return layout.organs or tuple(found)
+    return layout.organs or found
 
 
 def _source_case(patient: _Patient, organs: tuple[str, ...], layout: MaskLayout) -> SourceCase:
@@ -210,26 +223,3 @@ def _load(
     geometry = read_geometry(images[0])
     volumes = {organ: read_mask(path, geometry) for organ, path in masks.items()}
     return CaseContent(images, merge_masks(volumes, organs, geometry, priority))
-
-
-def _parse_aliases(texts: Sequence[str]) -> dict[str, str]:
-    """{"LeftParotid": "Parotid_L"} for "Parotid_L=LeftParotid"."""
-    from autoseg.errors import OptionError
-
-    aliases: dict[str, str] = {}
-    for text in texts:
-        organ, separator, files = text.partition("=")
-        if not organ or not separator or not _names(files):
-            raise OptionError(f"--alias {text!r} is not like Parotid_L=LeftParotid.", "Give ORGAN=FILE[,FILE].")
-        for name in _names(files):
-            if aliases.setdefault(_stem(name), organ) != organ:
-                raise OptionError(f"--alias gives {name!r} to both {aliases[_stem(name)]} and {organ}.", "Keep one.")
-    return aliases
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _stem(name: str) -> str:
-    return next((name[: -len(ending)] for ending in ENDINGS if name.endswith(ending)), name)

@@ -13,6 +13,7 @@ from planners.cascade import LowResolution, find_low_resolution
 from planners.options import PlanningOptions
 from planners.recipe import Recipe
 from planners.rules import budget
+from planners.rules.air import Air, choose_air
 from planners.rules.flips import Flips, choose_flips
 from planners.rules.mirroring import Mirroring, choose_mirroring
 from planners.rules.normalization import plan_channels
@@ -31,6 +32,7 @@ class Drafts:
     transpose: Ints
     channels: tuple[ChannelPlan, ...]
     mirroring: Mirroring
+    air: Air
     stages: dict[str, StageDraft]
     low: LowResolution | None
 
@@ -79,6 +81,7 @@ def make_plans(
         mirror_axes=drafts.mirroring.axes,
         left_right_axis=drafts.mirroring.left_right_axis,
         left_right_pairs=drafts.mirroring.pairs,
+        air=drafts.air.rule,
         decisions=reasons.decisions(drafts, fingerprint, options, recipe),
     )
 
@@ -102,7 +105,7 @@ def _draft(recipe: Recipe, fingerprint: Fingerprint, labels: Labels, options: Pl
     stages, low = _draft_stages(fullres, planner)
     _check_pooling(stages, options)
     mirroring = choose_mirroring(fingerprint, labels, transpose, wanted=options.mirrors)
-    return Drafts(spacing, transpose, plan_channels(fingerprint), mirroring, stages, low)
+    return Drafts(spacing, transpose, plan_channels(fingerprint), mirroring, choose_air(fingerprint), stages, low)
 
 
 def _full_grid(spacing: TargetSpacing, shape: tuple[float, ...], transpose: Ints) -> Grid:

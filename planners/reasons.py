@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from autoseg.air import MARGIN_MM, TISSUE_ABOVE_HU
 from autoseg.fingerprint import Fingerprint
 from autoseg.plans import Decision
 from planners.cascade import LEAST_COVERED
@@ -30,6 +31,7 @@ def decisions(
         transpose_decision(drafts),
         *normalization_decisions(drafts, fingerprint),
         mirroring_decision(drafts, fingerprint),
+        air_decision(drafts),
         *low_resolution_decision(drafts, options),
     ]
     for name, draft in drafts.stages.items():
@@ -103,6 +105,25 @@ def mirroring_decision(drafts: Drafts, fingerprint: Fingerprint) -> Decision:
     if fingerprint.unconfirmed_pairs:
         numbers["unconfirmed_pairs"] = [list(pair) for pair in fingerprint.unconfirmed_pairs]
     return Decision("mirror_axes", list(mirroring.axes), rule, numbers, rejected)
+
+
+def air_decision(drafts: Drafts) -> Decision:
+    """Which windows prediction leaves out."""
+    air = drafts.air
+    numbers: dict[str, object] = {"tissue_above_hu": TISSUE_ABOVE_HU, "margin_mm": MARGIN_MM}
+    numbers |= {"voxels_in_air": air.in_air} if air.in_air else {}
+    rule = "No window is left out: no channel is called CT, and only in CT has air a value of its own."
+    rejected = "Windows of zeros: in MR what is zero depends on the scanner; the empty rim is cropped already."
+    if air.in_air:
+        name = max(air.in_air, key=lambda key: air.in_air[key])
+        rule = f"No window is left out: {name} has training voxels farther from all tissue than the margin."
+        rejected = "Windows of air: voxels of that class would be lost with them."
+    elif air.rule is not None:
+        rule = "A window is background without tissue in it or within the margin; no training voxel of a class lies so."
+        rejected = (
+            "Air joined to the outside: so are lungs, through the airways. Without a margin: cavities would be lost."
+        )
+    return Decision("air", "left out" if air.rule else "run", rule, numbers, rejected)
 
 
 def low_resolution_decision(drafts: Drafts, options: PlanningOptions) -> Iterator[Decision]:
@@ -243,10 +264,11 @@ def training_decision(name: str, draft: StageDraft, options: PlanningOptions) ->
     plan = budget.CPU_TRAINING
     return Decision(
         f"{name}.training",
-        f"{plan.optimizer}, {plan.schedule}; {duration(seconds)}",
-        "On a CPU: orthogonal steps (Muon), a cosine to zero over the budget, averaged weights.",
+        f"{plan.optimizer}, {plan.schedule}, {plan.loss}; {duration(seconds)}",
+        "On a CPU: orthogonal steps (Muon), a cosine to zero over the budget, averaged weights, Dice without"
+        " cross-entropy.",
         _choice_numbers(choice),
-        "AdamW: about twice the iterations for the same Dice in our experiments.",
+        "AdamW, or cross-entropy besides: about twice the iterations for the same Dice in our experiments.",
     )
 
 

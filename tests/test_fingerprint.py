@@ -122,7 +122,7 @@ def test_a_fingerprint_survives_json(fingerprint: Fingerprint, tmp_path: Path) -
 
 def test_an_older_fingerprint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "fingerprint.json").write_text('{"schema": 0}')
-    with pytest.raises(FormatError, match="schema must be 1, not 0"):
+    with pytest.raises(FormatError, match="schema must be 2, not 0"):
         read_fingerprint(tmp_path / "fingerprint.json")
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 ROWS = [
     {"errors", "geometry", "files", "registry"},
     {"io", "workspace", "parallel"},
-    {"labels", "dataset", "plans", "fingerprint", "measuring", "intensities", "symmetry", "cropping"},
+    {"labels", "dataset", "plans", "fingerprint", "measuring", "intensities", "symmetry", "cropping", "air"},
     {"checking", "preprocessing", "networks", "losses", "runtime"},
     {"data", "inference", "evaluation", "postprocessing"},
     {"training", "detection", "compression"},

@@ -15,7 +15,7 @@ from torch import nn
 from autoseg.data.folds import Fold
 from autoseg.data.loader import BatchLoader
 from autoseg.data.source import Batch, PatchSource
-from autoseg.files import to_json, write_json
+from autoseg.files import to_json
 from autoseg.losses import build_loss
 from autoseg.losses.deep_supervision import DeepSupervision
 from autoseg.networks import build_network
@@ -34,7 +34,6 @@ from trainers.pretrained import load_pretrained
 from trainers.scoring import PatchScore
 
 VALIDATION_SHARE = 0.04
-SETTINGS_FILE = "training.json"
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,11 @@ class FittingTask:
     folder: Path
 
     @property
+    def record_file(self) -> Path:
+        """What the network is made from; written before training."""
+        return self.folder / "training.json"
+
+    @property
     def model_file(self) -> Path:
         """The finished network; while it is missing, training is not over."""
         return self.folder / "model.safetensors"
@@ -63,9 +67,8 @@ def fit(task: FittingTask, settings: TrainingSettings) -> None:
     """Train, or go on training, until model.safetensors is there. Already finished: nothing is done."""
     if task.model_file.exists():
         return
-    write_json(task.folder / SETTINGS_FILE, settings)
     torch.manual_seed(settings.seed)
-    network = build_network(task.stage.network).to(settings.device)
+    network = _network(task).to(settings.device)
     network.to(memory_format=memory_format(task.stage))  # type: ignore[call-overload]
     if settings.pretrained:
         load_pretrained(network, Path(settings.pretrained), task.job.dataset.labels)
@@ -76,6 +79,12 @@ def fit(task: FittingTask, settings: TrainingSettings) -> None:
     loop.run()
     save_network(task.model_file, average.network)
     checkpoint.unlink(missing_ok=True)
+
+
+def _network(task: FittingTask) -> nn.Module:
+    network: Any = build_network(task.stage.network)
+    network.decoder.expect_background(exclusive=not task.job.dataset.labels.has_regions)
+    return network
 
 
 def memory_format(stage: StagePlan) -> Any:

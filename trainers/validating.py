@@ -15,7 +15,7 @@ from autoseg.files import from_json, read_json, write_json
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
 from autoseg.io import Volume, read_labels, write_labels
 from autoseg.networks.storage import load_network
-from autoseg.preprocessing.restore import restore_labels
+from autoseg.preprocessing.restore import LabelRestorer
 from autoseg.training.options import TrainingSettings
 from autoseg.training.reporting import duration
 from trainers.fitting import FittingTask
@@ -76,11 +76,10 @@ class Validation:
     def predict(self, predictor: StagePredictor, case_id: str) -> Volume:
         """The labels of a prepared case on its own grid."""
         store, previous = self.task.store, self.task.previous
-        record = store.record(case_id)
-        logits = predictor.logits(
-            np.asarray(store.image(case_id)), None if previous is None else np.asarray(previous.read(case_id))
-        )
-        return Volume(restore_labels(logits, record, self.task.job.dataset.labels), record.geometry)
+        record, image = store.record(case_id), np.asarray(store.image(case_id))
+        restorer = LabelRestorer(record, self.task.job.dataset.labels, order=predictor.order(image.shape[1:]))
+        predictor.stream(image, restorer, None if previous is None else np.asarray(previous.read(case_id)))
+        return Volume(restorer.restored, record.geometry)
 
     def _score(self, case_id: str, path: Path) -> dict[str, ClassScores]:
         case: Case = self.task.job.dataset.case(case_id)

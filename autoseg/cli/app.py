@@ -43,7 +43,8 @@ def run(command: Command, arguments: argparse.ArgumentParser, argv: Sequence[str
             print(f"       {error.remedy}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to continue.", file=sys.stderr)
+        again = "the same command without --restart" if getattr(options, "restart", False) else "the same command again"
+        print(f"interrupted; run {again} to continue.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

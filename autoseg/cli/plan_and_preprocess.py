@@ -170,10 +170,14 @@ def _target(arguments: argparse.Namespace) -> Target:
     from autoseg.runtime import available_memory_bytes, choose_device
 
     device = choose_device() if arguments.device == "auto" else arguments.device
-    memory = GPU_MEMORY
-    if device == "cpu":
-        memory = min(MOST_CPU_MEMORY, int(CPU_MEMORY_SHARE * available_memory_bytes()))
+    memory = GPU_MEMORY if device == "cuda" else _cpu_memory(available_memory_bytes())
     return Target(device, arguments.memory or memory, arguments.budget)
+
+
+def _cpu_memory(available_bytes: int) -> int:
+    """A share of what is free, rounded down to a power of two: what is free changes, and plans should not."""
+    share = min(MOST_CPU_MEMORY, max(1, int(CPU_MEMORY_SHARE * available_bytes)))
+    return 1 << (share.bit_length() - 1)
 
 
 def _seconds_per_multiply_add(device: str) -> float | None:

@@ -12,6 +12,8 @@ from autoseg.cli import app
 
 if TYPE_CHECKING:
     from autoseg.dataset import Case
+    from autoseg.inference.ensemble import Ensemble
+    from autoseg.inference.memory import Limit
     from autoseg.inference.model_files import ModelFiles
     from autoseg.inference.output import OutputFolder
 
@@ -60,6 +62,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument("--workers", type=int, default=1, help="volumes read before their turn (default: 1)")
+    parser.add_argument(
+        "--memory", type=app.size_in_bytes, help="that the process may hold, such as 4G (default: what is free)"
+    )
     return parser
 
 
@@ -124,7 +129,12 @@ def _run(models: list[ModelFiles], cases: tuple[Case, ...], output: OutputFolder
 
     use_threads(arguments.threads)
     options = PredictionOptions(
-        arguments.overlap, arguments.flips, arguments.precision, arguments.device, backend=arguments.backend
+        arguments.overlap,
+        arguments.flips,
+        arguments.precision,
+        arguments.device,
+        memory_bytes=arguments.memory,
+        backend=arguments.backend,
     )
     cleans = not arguments.no_postprocessing
     manifest = describe(models, options, common_rules([files.rules for files in models]) if cleans else ())
@@ -141,16 +151,28 @@ def _run(models: list[ModelFiles], cases: tuple[Case, ...], output: OutputFolder
                 for files, choices in zip(models, chosen, strict=True)
             ]
         )
+        ensemble.limit = _limit(ensemble, left, arguments)
         for choice in [choice for model in ensemble.models for choice in model.choices]:
             print(f"engine: {choice.backend} {choice.precision} ({choice.reason})")
         manifest = replace(manifest, engines=tuple(model.choices for model in ensemble.models))
         write_manifest(output.folder, manifest)
         progress = PredictionProgress(output.folder, manifest, len(left))
         with progress:
-            predict_cases(left, ensemble, output, listener=progress.listener, ahead=arguments.workers)
+            predict_cases(left, ensemble, output, listener=progress.listener, ahead=ensemble.limit.waiting)
         progress.raise_failures()
     print(f"predicted: {output.folder}")
     return 0
+
+
+def _limit(ensemble: Ensemble, cases: Sequence[Case], arguments: argparse.Namespace) -> Limit:
+    """What the process may hold, checked against every case before the first is predicted."""
+    from autoseg.inference.memory import Limit, limit_for_cases, source_of
+
+    channels = len(ensemble.models[0].files.channel_names)
+    sources = {case.id: source_of(case, channels) for case in cases}
+    limit = replace(Limit.now(arguments.memory), waiting=arguments.workers)
+    wanted = ensemble.wanted(keep_probabilities=arguments.save_probabilities)
+    return limit_for_cases(ensemble.chains, sources, wanted, limit, cleans=bool(ensemble.rules))
 
 
 def _flips(text: str) -> str | int:

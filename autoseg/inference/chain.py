@@ -7,23 +7,52 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from autoseg.air import Tissue
+from autoseg.geometry import Geometry
 from autoseg.inference.predictor import StagePredictor
+from autoseg.inference.sliding_window import EmptyWindows
 from autoseg.io import Volume
 from autoseg.labels import Labels
 from autoseg.plans import Plans
-from autoseg.preprocessing.case import CaseRecord, prepare
+from autoseg.preprocessing.case import CaseRecord, PreparedCase, prepare
 from autoseg.preprocessing.resampling import resample_labels
-from autoseg.preprocessing.restore import restore_labels, restore_probabilities
+from autoseg.preprocessing.restore import LabelRestorer, ProbabilityRestorer, Together
 
 Progress = Callable[[float], None]
+SURE_LOGIT = 10.0
+"""How surely a window that is left out is background; its classes have the opposite logit."""
 
 
 @dataclass(frozen=True, eq=False)
-class StageOutput:
-    """What the last stage says about a volume: logits (K, z, y, x) on its own grid, and the way back."""
+class PreparedVolume:
+    """A volume as every stage takes it; the volume itself is not needed any more.
 
-    logits: np.ndarray
-    record: CaseRecord
+    cases: one per stage. tissue: where it is, if the plans leave out windows of air.
+    """
+
+    geometry: Geometry
+    cases: tuple[PreparedCase, ...]
+    tissue: Tissue | None
+
+
+@dataclass(frozen=True, eq=False)
+class ChainOutput:
+    """What a stage says, on the volume's own grid; None where it was not asked for.
+
+    labels: (Z, Y, X) int16. probabilities: (K, Z, Y, X) float32: softmax over exclusive labels, a sigmoid per region.
+    """
+
+    labels: np.ndarray | None
+    probabilities: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the last stage is asked for. in_file: whether sums of logits are held in a temporary file."""
+
+    labels: bool = True
+    probabilities: bool = False
+    in_file: bool = False
 
 
 class Chain:
@@ -34,32 +63,70 @@ class Chain:
         self.plans = plans
         self.definition = labels
 
-    def output(self, volume: Volume, *, case_id: str = "case", progress: Progress | None = None) -> StageOutput:
-        """Run every stage. volume: (C, Z, Y, X). progress: called with the fraction that is done, 0 to 1."""
-        found: dict[str, Volume] = {}
+    def prepare(self, volume: Volume, *, case_id: str = "case") -> PreparedVolume:
+        """A volume (C, Z, Y, X) for every stage."""
+        stages = [predictor.stage for predictor in self.predictors]
+        cases = tuple(prepare(volume, None, self.plans, stage, case_id=case_id) for stage in stages)
+        return PreparedVolume(volume.geometry, cases, self._tissue(volume, cases[0].record))
+
+    def run(
+        self, prepared: PreparedVolume, wanted: Wanted | None = None, *, progress: Progress | None = None
+    ) -> ChainOutput:
+        """Run every stage. wanted: by default the labels. progress: called with the fraction that is done, 0 to 1."""
+        wanted = wanted or Wanted()
+        found: dict[str, np.ndarray] = {}
+        output = ChainOutput(None, None)
         for number, predictor in enumerate(self.predictors):
-            stage = predictor.stage
-            case = prepare(volume, None, self.plans, stage, case_id=case_id)
+            record = prepared.cases[number].record
             previous = None
-            if stage.previous_stage is not None:
-                previous = previous_labels_on_grid(found[stage.previous_stage], case.record)
+            if predictor.stage.previous_stage is not None:
+                earlier = Volume(found.pop(predictor.stage.previous_stage), prepared.geometry)
+                previous = previous_labels_on_grid(earlier, record)
+                del earlier
+            last = number + 1 == len(self.predictors)
             report = None if progress is None else _part(progress, number, len(self.predictors))
-            output = StageOutput(predictor.logits(case.image, previous, progress=report), case.record)
-            if number + 1 < len(self.predictors):
-                found[stage.name] = Volume(self.restored(output), volume.geometry)
+            asked = wanted if last else Wanted(in_file=wanted.in_file)
+            output = self._run_stage(number, prepared, previous, asked, report)
+            if output.labels is not None and not last:
+                found[predictor.stage.name] = output.labels
         return output
 
-    def labels(self, volume: Volume, *, case_id: str = "case", progress: Progress | None = None) -> np.ndarray:
-        """(Z, Y, X) int16 label values on the volume's own grid."""
-        return self.restored(self.output(volume, case_id=case_id, progress=progress))
+    def _run_stage(
+        self,
+        number: int,
+        prepared: PreparedVolume,
+        previous: np.ndarray | None,
+        wanted: Wanted,
+        progress: Callable[[int, int], None] | None,
+    ) -> ChainOutput:
+        """One stage. previous: (z, y, x) labels of the stage before, on this one's grid."""
+        predictor, case = self.predictors[number], prepared.cases[number]
+        order = predictor.order(case.image.shape[1:])
+        labels = LabelRestorer(case.record, self.definition, order=order) if wanted.labels else None
+        kept = ProbabilityRestorer(case.record, self.definition, order=order) if wanted.probabilities else None
+        predictor.stream(
+            case.image,
+            Together([restorer for restorer in (labels, kept) if restorer is not None]),
+            previous,
+            in_file=wanted.in_file,
+            empty=self._empty_windows(prepared.tissue, case.record),
+            progress=progress,
+        )
+        return ChainOutput(labels.restored if labels else None, kept.restored if kept else None)
 
-    def restored(self, output: StageOutput) -> np.ndarray:
-        """(Z, Y, X) int16 label values of an output."""
-        return restore_labels(output.logits, output.record, self.definition)
+    def _tissue(self, volume: Volume, record: CaseRecord) -> Tissue | None:
+        rule = self.plans.air
+        if rule is None:
+            return None
+        channel = volume.array[rule.channel].transpose(record.transpose)[record.crop.slices]
+        return Tissue.of(channel, record.source_spacing_mm, rule)
 
-    def probabilities(self, output: StageOutput) -> np.ndarray:
-        """(K, Z, Y, X) float32 on the volume's own grid: softmax over exclusive labels, a sigmoid per region."""
-        return restore_probabilities(output.logits, output.record, self.definition)
+    def _empty_windows(self, tissue: Tissue | None, record: CaseRecord) -> EmptyWindows | None:
+        if tissue is None:
+            return None
+        background = () if self.definition.has_regions else (SURE_LOGIT,)
+        logits = (*background, *(-SURE_LOGIT,) * len(self.definition.classes))
+        return EmptyWindows(lambda where: not tissue.is_near(where, record.prepared_shape), logits)
 
 
 def previous_labels_on_grid(predicted: Volume, record: CaseRecord) -> np.ndarray:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from autoseg.errors import OptionError
-from autoseg.inference.chain import Progress
+from autoseg.inference.chain import Chain, PreparedVolume, Progress, Wanted
+from autoseg.inference.memory import Limit, Source
 from autoseg.inference.model import Model
 from autoseg.io import Volume
 from autoseg.labels import Labels
@@ -23,13 +24,22 @@ class Prediction:
     probabilities: Volume | None
 
 
+@dataclass(frozen=True, eq=False)
+class PreparedInput:
+    """A volume as every model takes it, and how it is to be predicted. volumes: one per model."""
+
+    volumes: tuple[PreparedVolume, ...]
+    wanted: Wanted
+
+
 class Ensemble:
     """Models that predict the same classes from the same channels.
 
-    rules: the postprocessing that all of them share; what helps one alone was not measured on the mean.
+    rules: the postprocessing that all of them share; what helps one alone was not measured on the mean. limit: of the
+    process's memory; None for what the models were loaded with.
     """
 
-    def __init__(self, models: Sequence[Model]) -> None:
+    def __init__(self, models: Sequence[Model], *, limit: Limit | None = None) -> None:
         first = models[0]
         for other in models[1:]:
             if other.labels != first.labels or other.files.channel_names != first.files.channel_names:
@@ -39,7 +49,18 @@ class Ensemble:
                 )
         self.models = tuple(models)
         self.labels = first.labels
+        self.limit = limit
         self.rules = common_rules([model.rules for model in models])
+
+    @property
+    def chains(self) -> list[Chain]:
+        """One per model."""
+        return [model.chain for model in self.models]
+
+    def wanted(self, *, keep_probabilities: bool = False) -> Wanted:
+        """What each model is asked for: labels come from a single model's logits, else from the mean probabilities."""
+        several = len(self.models) > 1
+        return Wanted(labels=not several, probabilities=several or keep_probabilities)
 
     def predict(
         self,
@@ -49,27 +70,43 @@ class Ensemble:
         keep_probabilities: bool = False,
         progress: Progress | None = None,
     ) -> Prediction:
-        """Predict a volume (C, Z, Y, X). A single model's labels come from its logits, without probabilities."""
-        if len(self.models) > 1:
-            mean = self._mean_probabilities(volume, case_id, progress)
-            labels = decode_probabilities(mean, self.labels)
-            cleaned = apply_rules(labels, self.rules, self.labels, volume.geometry.voxel_volume_mm3)
-            kept = Volume(mean, volume.geometry) if keep_probabilities else None
-            return Prediction(Volume(cleaned, volume.geometry), kept)
-        model = self.models[0]
-        output = model.output(volume, case_id=case_id, progress=progress)
-        kept = Volume(model.chain.probabilities(output), volume.geometry) if keep_probabilities else None
-        return Prediction(model.labels_of(output, volume), kept)
+        """Predict a volume (C, Z, Y, X)."""
+        prepared = self.prepare(volume, case_id=case_id, keep_probabilities=keep_probabilities)
+        return self.predict_prepared(prepared, keep_probabilities=keep_probabilities, progress=progress)
 
-    def _mean_probabilities(self, volume: Volume, case_id: str, progress: Progress | None) -> np.ndarray:
-        """(K, Z, Y, X) float32; the arrays of at most two models are held at a time."""
+    def prepare(self, volume: Volume, *, case_id: str = "case", keep_probabilities: bool = False) -> PreparedInput:
+        """A volume (C, Z, Y, X) for all models; it is not needed any more. ResourceError where memory is too short."""
+        self.models[0].check_channels(volume)
+        source = Source.of(volume)
+        limit = self.limit or Limit.now(self.models[0].memory_bytes, held_bytes=source.bytes)
+        wanted = self.wanted(keep_probabilities=keep_probabilities)
+        wanted = limit.wanted(self.chains, source, wanted, cleans=bool(self.rules))
+        return PreparedInput(tuple(chain.prepare(volume, case_id=case_id) for chain in self.chains), wanted)
+
+    def predict_prepared(
+        self, prepared: PreparedInput, *, keep_probabilities: bool = False, progress: Progress | None = None
+    ) -> Prediction:
+        """Predict what was prepared with the same keep_probabilities."""
+        labels, probabilities = self._outputs(prepared, progress)
+        geometry = prepared.volumes[0].geometry
+        cleaned = apply_rules(labels, self.rules, self.labels, geometry.voxel_volume_mm3)
+        kept = None if probabilities is None or not keep_probabilities else Volume(probabilities, geometry)
+        return Prediction(Volume(cleaned, geometry), kept)
+
+    def _outputs(self, prepared: PreparedInput, progress: Progress | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Labels, and probabilities where there are any; the arrays of at most two models are held at a time."""
         total: np.ndarray | None = None
-        for number, model in enumerate(self.models):
+        for number, (chain, volume) in enumerate(zip(self.chains, prepared.volumes, strict=True)):
             report = _part(progress, number, len(self.models)) if progress is not None else None
-            found = model.chain.probabilities(model.output(volume, case_id=case_id, progress=report))
-            total = found if total is None else np.add(total, found, out=total)
+            output = chain.run(volume, prepared.wanted, progress=report)
+            if output.labels is not None:
+                return output.labels, output.probabilities
+            assert output.probabilities is not None
+            total = output.probabilities if total is None else np.add(total, output.probabilities, out=total)
+            del output
         assert total is not None
-        return np.divide(total, len(self.models), out=total)
+        np.divide(total, len(self.models), out=total)
+        return decode_probabilities(total, self.labels), total
 
 
 def common_rules(rules: Sequence[tuple[Rule, ...]]) -> tuple[Rule, ...]:
@@ -78,8 +115,12 @@ def common_rules(rules: Sequence[tuple[Rule, ...]]) -> tuple[Rule, ...]:
 
 
 def decode_probabilities(probabilities: np.ndarray, labels: Labels) -> np.ndarray:
-    """(K, ...) probabilities to (...) int16 label values: the likeliest, or every region above one half."""
-    return labels.decode(probabilities - np.float32(0.5) if labels.has_regions else probabilities)
+    """(K, z, ...) probabilities to (z, ...) int16 label values: the likeliest, or every region above one half."""
+    decoded = np.empty(probabilities.shape[1:], dtype=np.int16)
+    for z, plane in enumerate(decoded):
+        part = probabilities[:, z]
+        plane[...] = labels.decode(part - np.float32(0.5) if labels.has_regions else part)
+    return decoded
 
 
 def _part(progress: Progress, number: int, count: int) -> Progress:

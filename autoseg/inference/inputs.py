@@ -64,11 +64,11 @@ def check_inputs(cases: Iterable[Case], channel_names: Sequence[str], output_fil
 
 
 def read_case(case: Case, channel_count: int) -> Volume:
-    """The volume (C, Z, Y, X) of a case."""
+    """The volume (C, Z, Y, X) of a case, in the files' own type where that is small, see io.read_image."""
     from autoseg.io import read_channels, read_image
 
     holds_all = len(case.images) == 1 and channel_count > 1
-    return read_channels(case.images[0]) if holds_all else read_image(case.images)
+    return read_channels(case.images[0], compact=True) if holds_all else read_image(case.images, compact=True)
 
 
 def _findings(case: Case, channel_names: Sequence[str]) -> list[FileError]:

@@ -10,7 +10,8 @@ import numpy as np
 from autoseg.errors import GeometryError, OptionError
 from autoseg.geometry import Geometry
 from autoseg.inference.backends.choice import Choice
-from autoseg.inference.chain import Chain, Progress, StageOutput
+from autoseg.inference.chain import Chain, Progress, Wanted
+from autoseg.inference.memory import Limit, Source
 from autoseg.inference.model_files import ModelFiles, read_model_files
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
 from autoseg.io import Volume
@@ -22,10 +23,13 @@ from autoseg.postprocessing import Rule, apply_rules
 class Model:
     """Predicts volumes. Made by load_model; networks stay in memory between calls."""
 
-    def __init__(self, files: ModelFiles, chain: Chain, rules: Sequence[Rule] = ()) -> None:
+    def __init__(
+        self, files: ModelFiles, chain: Chain, rules: Sequence[Rule] = (), *, memory_bytes: int | None = None
+    ) -> None:
         self.files = files
         self.chain = chain
         self.rules = tuple(rules)
+        self.memory_bytes = memory_bytes
 
     @property
     def labels(self) -> Labels:
@@ -52,21 +56,22 @@ class Model:
         return np.ascontiguousarray(self.predict_volume(volume).array.transpose(2, 1, 0))
 
     def predict_volume(self, volume: Volume, *, case_id: str = "case", progress: Progress | None = None) -> Volume:
-        """Predict a volume (C, Z, Y, X). Returns (Z, Y, X) int16 label values on its grid, postprocessed."""
-        return self.labels_of(self.output(volume, case_id=case_id, progress=progress), volume)
+        """Predict a volume (C, Z, Y, X). Returns (Z, Y, X) int16 label values on its grid, postprocessed.
 
-    def output(self, volume: Volume, *, case_id: str = "case", progress: Progress | None = None) -> StageOutput:
-        """What the last stage says about a volume (C, Z, Y, X)."""
-        self._check_channels(volume)
-        return self.chain.output(volume, case_id=case_id, progress=progress)
-
-    def labels_of(self, output: StageOutput, volume: Volume) -> Volume:
-        """(Z, Y, X) int16 label values of an output on the volume's grid, postprocessed."""
-        labels = self.chain.restored(output)
-        cleaned = apply_rules(labels, self.rules, self.labels, volume.geometry.voxel_volume_mm3)
+        Raises ResourceError where the memory that was given does not suffice.
+        """
+        self.check_channels(volume)
+        source = Source.of(volume)
+        limit = Limit.now(self.memory_bytes, held_bytes=source.bytes)
+        wanted = limit.wanted([self.chain], source, Wanted(), cleans=bool(self.rules))
+        prepared = self.chain.prepare(volume, case_id=case_id)
+        output = self.chain.run(prepared, wanted, progress=progress)
+        assert output.labels is not None
+        cleaned = apply_rules(output.labels, self.rules, self.labels, volume.geometry.voxel_volume_mm3)
         return Volume(cleaned, volume.geometry)
 
-    def _check_channels(self, volume: Volume) -> None:
+    def check_channels(self, volume: Volume) -> None:
+        """Raise OptionError where a volume (C, Z, Y, X) has other channels than the model takes."""
         names, found = self.files.channel_names, volume.array.shape[0]
         if found != len(names):
             raise OptionError(
@@ -83,6 +88,7 @@ def load_model(
     flips: str | int | Ints | None = None,
     overlap: float = 0.5,
     precision: str = "auto",
+    memory_bytes: int | None = None,
     backend: str = "auto",
     volumes: int = 1,
     postprocessing: bool = True,
@@ -94,7 +100,14 @@ def load_model(
     engines of this machine are measured first, once. Of the rest see PredictionOptions. Raises FileError where the
     folder lacks a part, saying which.
     """
-    options = PredictionOptions(overlap=overlap, flips=flips, precision=precision, device=device, backend=backend)
+    options = PredictionOptions(
+        overlap=overlap,
+        flips=flips,
+        precision=precision,
+        device=device,
+        memory_bytes=memory_bytes,
+        backend=backend,
+    )
     files = read_model_files(folder, folds=folds)
     return load_networks(files, options, postprocessing=postprocessing, volumes=volumes)
 
@@ -129,4 +142,5 @@ def load_networks(
         for stage, paths, choice in zip(files.stages, files.weights, chosen, strict=True)
     ]
     rules = files.rules if postprocessing else ()
-    return Model(files, Chain(predictors, files.plans, files.labels), rules)
+    chain = Chain(predictors, files.plans, files.labels)
+    return Model(files, chain, rules, memory_bytes=options.memory_bytes)

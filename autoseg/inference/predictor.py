@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,11 @@ from autoseg.data.mirroring import left_right_exchange
 from autoseg.errors import OptionError
 from autoseg.inference.backends import Engine, EngineOptions, find_backend
 from autoseg.inference.backends.choice import Choice, Task, choose
-from autoseg.inference.sliding_window import Progress, Windows, slide, window_starts
+from autoseg.inference.sliding_window import EmptyWindows, Progress, WholeLogits, stream
+from autoseg.inference.windows import Windows, stream_order, window_starts
 from autoseg.labels import Labels
 from autoseg.plans import Ints, Plans, StagePlan
+from autoseg.preprocessing.restore import Order, Restorer
 from autoseg.runtime import choose_device, choose_precision
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class PredictionOptions:
     precision: auto, fp32, bf16 or fp16. device: auto, cpu, cuda, cuda:1. backend: auto, torch, openvino, onnxruntime,
     or package.module:Class (autoseg.inference.backends).
     batch_size: windows per call of the network; None for one, and for slices the batch of training.
+    memory_bytes: what the process may hold at most; None for what is free.
     """
 
     overlap: float = 0.5
@@ -43,6 +46,7 @@ class PredictionOptions:
     precision: str = "auto"
     device: str = "auto"
     batch_size: int | None = None
+    memory_bytes: int | None = None
     backend: str = "auto"
 
     def __post_init__(self) -> None:
@@ -50,6 +54,8 @@ class PredictionOptions:
             raise OptionError(f"Flips must be all, none, a number or axes, not {self.flips!r}.")
         if isinstance(self.flips, int) and self.flips < 0:
             raise OptionError(f"The number of flips must be at least 0, not {self.flips}.")
+        if self.memory_bytes is not None and self.memory_bytes <= 0:
+            raise OptionError(f"--memory must be positive, not {self.memory_bytes}.")
 
 
 class StagePredictor:
@@ -114,24 +120,56 @@ class StagePredictor:
         axes = tuple(axis for axis in plans.mirror_axes if axis != forbidden)
         self.flips = flip_axes(axes, flips, is_2d=self.stage.is_2d)
 
+    def order(self, shape: Sequence[int]) -> Order:
+        """The order of axes in which logits arrive, for an image (z, y, x)."""
+        return stream_order(shape, self.windows)
+
     def logits(
         self, image: np.ndarray, previous_labels: np.ndarray | None = None, *, progress: Progress | None = None
     ) -> np.ndarray:
-        """Predict a prepared image.
+        """All logits (K, z, y, x) float32 of a prepared image at once, see stream()."""
+        whole = WholeLogits(image.shape[1:], self.order(image.shape[1:]))
+        self.stream(image, whole, previous_labels, progress=progress)
+        return whole.logits
+
+    def stream(
+        self,
+        image: np.ndarray,
+        restorer: Restorer,
+        previous_labels: np.ndarray | None = None,
+        *,
+        in_file: bool = False,
+        empty: EmptyWindows | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Predict a prepared image; the restorer takes the logits, averaged over folds and flips, in order().
 
         image: (C, z, y, x) float32 in plan order. previous_labels: (z, y, x) label values of the earlier stage on the
-        same grid, exactly where the stage has one. Returns (K, z, y, x) float32, averaged over folds and flips.
+        same grid, exactly where the stage has one. in_file, empty: see sliding_window.stream.
         """
         if (previous_labels is None) != (self.stage.previous_stage is None):
             wants = f"the labels of stage {self.stage.previous_stage!r}" if previous_labels is None else "no labels"
             raise OptionError(f"The stage {self.stage.name!r} takes {wants}.")
         if previous_labels is not None:
-            image = np.concatenate([image, previous_labels[None].astype(np.float32)])
+            image = np.concatenate([image, previous_labels[None]], dtype=np.float32)
+        order = self.order(image.shape[1:])
         with torch.inference_mode():
-            return slide(image, self._window, self.windows, device=self.device, progress=progress)
+            stream(
+                image,
+                self._window,
+                self.windows,
+                restorer,
+                order=order,
+                in_file=in_file,
+                empty=empty,
+                device=self.device,
+                progress=progress,
+            )
 
     def _window(self, batch: Tensor) -> Tensor:
         """(B, C, *patch), in a cascade with the previous labels as last channel, to (B, K, *patch) float32."""
+        if len(self.flips) == len(self.engines) == 1:
+            return self.engines[0](self._with_class_channels(batch, False))
         total: Tensor | None = None
         for axes in self.flips:
             dims = [axis + batch.ndim - 3 for axis in axes]

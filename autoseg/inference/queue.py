@@ -32,8 +32,9 @@ def predict_cases(
 ) -> None:
     """Predict cases in order and write them.
 
-    ahead: how many volumes are read before their turn. A case that cannot be read or predicted is told to the listener
-    and left out; where writing fails, everything stops.
+    ahead: how many volumes are read before their turn; with 0 there is one case in memory at a time, until it is
+    written. A case that cannot be read or predicted is told to the listener and left out; where writing fails,
+    everything stops.
     """
     channel_count = len(ensemble.models[0].files.channel_names)
     waiting: deque[Future[Volume]] = deque()
@@ -45,13 +46,17 @@ def predict_cases(
                 for following in cases[number + len(waiting) : last]:
                     waiting.append(reader.submit(read_case, following, channel_count))
                 started = time.perf_counter()
-                prediction = _predict(case.id, waiting.popleft(), ensemble, output, listener)
+                prediction = _predict(case.id, waiting, ensemble, output, listener)
                 if prediction is None:
                     continue
                 if writing is not None:
                     writing.result()
                 seconds = time.perf_counter() - started
                 writing = writer.submit(_write, output, case.id, prediction, seconds, listener)
+                del prediction
+                if not ahead:
+                    writing.result()
+                    writing = None
             if writing is not None:
                 writing.result()
         finally:
@@ -60,12 +65,15 @@ def predict_cases(
 
 
 def _predict(
-    case_id: str, reading: Future[Volume], ensemble: Ensemble, output: OutputFolder, listener: Listener
+    case_id: str, waiting: deque[Future[Volume]], ensemble: Ensemble, output: OutputFolder, listener: Listener
 ) -> Prediction | None:
+    """Predict the first of the waiting volumes, which is let go once it is prepared."""
     try:
-        return ensemble.predict(
-            reading.result(),
-            case_id=case_id,
+        prepared = ensemble.prepare(
+            waiting.popleft().result(), case_id=case_id, keep_probabilities=output.keeps_probabilities
+        )
+        return ensemble.predict_prepared(
+            prepared,
             keep_probabilities=output.keeps_probabilities,
             progress=lambda fraction: listener.predicting(case_id, fraction),
         )

@@ -1,74 +1,72 @@
 """Running a network over a volume larger than its patch, window by window, blended by Gaussian weights.
 
-The weight of a voxel in a window is exp(-d² / 2σ²) per axis with σ = patch / 8, 1 in the middle and e⁻⁸ = 3.4e-4 at the
-rim: never zero, and in float32 the product of three rims is still exact enough. Weights are a product over the axes and
-so are their sums, so each axis is normalised on its own: blending is a weighted mean without a volume of weight sums.
+Windows run along one axis of the volume, and what they have finished is handed on plane by plane: only the planes that
+later windows still touch are held.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from autoseg.errors import OptionError
+from autoseg.inference.open_planes import OpenPlanes, Places, PlacesInFile, PlacesInMemory
+from autoseg.inference.windows import Box3, Ints, WindowPath, Windows, stream_order
+from autoseg.preprocessing.restore import IN_ORDER, Logits, Order, Restorer
 
-Ints = tuple[int, ...]
 Network = Callable[[Tensor], Tensor]
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Windows:
-    """How a volume is cut.
+class EmptyWindows:
+    """Windows that are not run.
 
-    patch_size: (z, y, x) voxels; (y, x) for a network that sees single slices along axis 0. overlap: the fraction of a
-    patch that neighbours share at least, 0 to below 1. batch_size: windows per call of the network.
+    are: whether a box (z, y, x) of the image holds nothing; it may reach beyond the image where that is padded. logits:
+    (K,) what such a window says of every voxel.
     """
 
-    patch_size: Ints
-    overlap: float = 0.5
-    batch_size: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.overlap < 1:
-            raise OptionError(f"The overlap must be at least 0 and below 1, not {self.overlap}.", "0.5 is usual.")
-        if self.batch_size < 1:
-            raise OptionError(f"A batch needs at least one window, not {self.batch_size}.")
-
-    @property
-    def is_2d(self) -> bool:
-        """Whether windows are slices."""
-        return len(self.patch_size) == 2
-
-    @property
-    def box(self) -> Ints:
-        """The patch as a (z, y, x) box."""
-        return (1, *self.patch_size) if self.is_2d else self.patch_size
+    are: Callable[[Box3], bool]
+    logits: tuple[float, ...]
 
 
-def window_starts(length: int, patch: int, overlap: float) -> list[int]:
-    """First indices of the windows along one axis: the fewest that cover it, evenly spread.
+def stream(
+    image: np.ndarray,
+    network: Network,
+    windows: Windows,
+    restorer: Restorer,
+    *,
+    order: Order = IN_ORDER,
+    in_file: bool = False,
+    empty: EmptyWindows | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> None:
+    """Predict a whole volume and hand its logits on, plane by plane along the first axis of the order.
 
-    Neighbours lie at most patch * (1 - overlap) apart, give or take rounding to whole voxels. An axis no longer than
-    the patch has one window, at 0.
+    image: (C, Z, Y, X) float32; axes shorter than the patch are padded with 0 on both sides, one more at the end where
+    the number is odd, as in training. network: (B, C, *patch) on `device` to logits (B, K, *patch). restorer: takes the
+    logits (K, *order of z, y, x), float32. in_file: sum them in a temporary file. empty: windows to leave out; a voxel
+    that no such window covers gets the same logits as without. progress: called with the windows done and all.
     """
-    if length <= patch:
-        return [0]
-    step = max(1.0, patch * (1 - overlap))
-    count = math.ceil((length - patch) / step) + 1
-    return [int(start) for start in np.round(np.linspace(0, length - patch, count))]
-
-
-def gaussian_weights(patch: int) -> np.ndarray:
-    """(patch,) float64 weights along one axis, symmetric, 1 at the centre and at least e⁻⁸ at the rim."""
-    distance = np.arange(patch) - (patch - 1) / 2
-    return np.exp(-0.5 * (distance / (patch / 8)) ** 2)
+    padded, inside = _pad(image, windows.box)
+    path = WindowPath.over(image.shape[1:], windows, order)
+    sums = _Sums(path, tuple(inside[axis] for axis in order), restorer, device, in_file)
+    done = 0
+    for batch, skipped in path.batches(lambda where: empty is not None and empty.are(_shifted(where, inside))):
+        if batch:
+            cut = [padded[(slice(None), *path.where(at))] for at in batch]
+            sums.add(batch, _run(network, cut, device, windows.is_2d))
+        if skipped and empty is not None:
+            sums.add(skipped, _constant(empty.logits, len(skipped), windows.box))
+        done += len(batch) + len(skipped)
+        sums.finish(done)
+        if progress is not None:
+            progress(done, len(path))
 
 
 def slide(
@@ -76,99 +74,107 @@ def slide(
     network: Network,
     windows: Windows,
     *,
+    empty: EmptyWindows | None = None,
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Predict a whole volume.
+    """Predict a whole volume at once, see stream(). Returns (K, Z, Y, X) float32."""
+    order = stream_order(image.shape[1:], windows)
+    whole = WholeLogits(image.shape[1:], order)
+    stream(image, network, windows, whole, order=order, empty=empty, device=device, progress=progress)
+    return whole.logits
 
-    image: (C, Z, Y, X) float32; axes shorter than the patch are padded with 0 on both sides, one more at the end where
-    the number is odd, as in training. network: (B, C, *patch) on `device` to logits (B, K, *patch). progress: called
-    with the number of windows done and of all. Returns (K, Z, Y, X) float32.
+
+@final
+class WholeLogits:
+    """A restorer that keeps everything. logits: (K, z, y, x) float32, complete once every plane was there.
+
+    shape: (z, y, x) of the image. order: in which its axes arrive.
     """
-    padded, inside = _pad(image, windows.box)
-    axes = [_Axis.along(n, p, windows.overlap) for n, p in zip(padded.shape[1:], windows.box, strict=True)]
-    positions = list(itertools.product(*(range(len(axis.starts)) for axis in axes)))
-    result: Tensor | None = None
-    for first in range(0, len(positions), windows.batch_size):
-        chosen = positions[first : first + windows.batch_size]
-        logits = _run(network, [padded[_where(axes, at)] for at in chosen], device, windows.is_2d)
-        if len(positions) == 1:
-            result = logits[0]
-        else:
-            result = _zeros((logits.shape[1], *padded.shape[1:]), device) if result is None else result
-            for at, window in zip(chosen, logits.to(result.device), strict=True):
-                _blend(result[_where(axes, at)], window, [axis.weights[i] for axis, i in zip(axes, at, strict=True)])
-        if progress is not None:
-            progress(first + len(chosen), len(positions))
-    assert result is not None
-    return result[(slice(None), *inside)].float().contiguous().cpu().numpy()
+
+    most_planes = 1
+
+    def __init__(self, shape: Sequence[int], order: Order) -> None:
+        self._shape = tuple(shape)
+        self._order = order
+        self._done = 0
+        self.logits = np.empty((0, *shape), dtype=np.float32)
+
+    def advance(self, logits: Logits, finished: int) -> int:
+        """See Restorer."""
+        if not self._done:
+            self.logits = np.empty((len(logits), *self._shape), dtype=np.float32)
+        part = (slice(self._done, finished), *(slice(0, self._shape[axis]) for axis in self._order[1:]))
+        for index, channel in enumerate(self.logits):
+            channel.transpose(self._order)[part] = logits[index][part]
+        self._done = finished
+        return finished
 
 
-def memory_bytes(shape: Sequence[int], windows: Windows, *, channels: int, outputs: int) -> int:
-    """What slide() holds besides the network's activations, for an image (channels, *shape) and `outputs` logits."""
-    padded = math.prod(max(n, p) for n, p in zip(shape, windows.box, strict=True))
-    return 4 * (padded * (channels + outputs) + math.prod(windows.box) * windows.batch_size * (channels + 2 * outputs))
+@final
+class _Sums:
+    """The sums of the windows that were run, and whom they are handed on to. inside: the image along the path."""
+
+    def __init__(self, path: WindowPath, inside: Box3, restorer: Restorer, device: str, in_file: bool) -> None:
+        self._path = path
+        self._inside = inside
+        self._restorer = restorer
+        self._device = device
+        self._in_file = in_file
+        self._planes: OpenPlanes | None = None
+        self._only: np.ndarray | None = None
+
+    def add(self, batch: list[Ints], logits: Tensor) -> None:
+        """Add windows (B, K, z, y, x)."""
+        for at, window in zip(batch, logits, strict=True):
+            window = window.permute(0, *[1 + axis for axis in self._path.order])
+            if len(self._path) == 1:
+                self._only = window[(slice(None), *self._inside)].float().contiguous().cpu().numpy()
+            else:
+                self._opened(len(window)).add(window, self._path.place(at), self._path.weights(at))
+
+    def finish(self, done: int) -> None:
+        """Hand on what the windows after the first `done` do not touch."""
+        first, inside = self._path.first_plane(done), self._inside[0]
+        finished = min(max(first, inside.start), inside.stop) - inside.start
+        if self._only is not None:
+            self._restorer.advance(self._only, finished)
+        elif self._planes is not None and first > self._planes.finished:
+            needed = self._restorer.advance(self._planes, finished)
+            self._planes.finished = first
+            self._planes.release(min(first, needed + inside.start))
+
+    def _opened(self, classes: int) -> OpenPlanes:
+        if self._planes is None:
+            y, x = (axis.length for axis in self._path.axes[1:])
+            depth = self._path.depth(self._restorer.most_planes)
+            shape = (classes, depth, y, x)
+            places: Places = PlacesInFile(shape) if self._in_file else PlacesInMemory(shape, self._device)
+            self._planes = OpenPlanes(places, depth, self._inside)
+        return self._planes
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """The windows along one axis. weights: per window, normalised so that they sum to 1 on every voxel."""
-
-    starts: list[int]
-    patch: int
-    weights: list[Tensor | None]
-
-    @classmethod
-    def along(cls, length: int, patch: int, overlap: float) -> _Axis:
-        starts = window_starts(length, patch, overlap)
-        total, plain = np.zeros(length), gaussian_weights(patch)
-        for start in starts:
-            total[start : start + patch] += plain
-        if all(b - a >= patch for a, b in itertools.pairwise(starts)):
-            return cls(starts, patch, [None] * len(starts))
-        return cls(starts, patch, [torch.from_numpy(plain / total[s : s + patch]).float() for s in starts])
+def _shifted(where: Box3, inside: Box3) -> Box3:
+    """A box on the padded grid, counted from the image's first voxel."""
+    return tuple(slice(box.start - part.start, box.stop - part.start) for box, part in zip(where, inside, strict=True))
 
 
-def _where(axes: list[_Axis], at: Ints) -> tuple[slice, ...]:
-    boxes = (slice(axis.starts[i], axis.starts[i] + axis.patch) for axis, i in zip(axes, at, strict=True))
-    return (slice(None), *boxes)
-
-
-def _pad(image: np.ndarray, box: Ints) -> tuple[Tensor, tuple[slice, ...]]:
-    """The image as a tensor at least as large as the box, and where the image lies in it."""
+def _pad(image: np.ndarray, box: Ints) -> tuple[Tensor, Box3]:
+    """The image as a tensor at least as large as the box, copied where it must grow, and where the image lies in it."""
     missing = [max(p - n, 0) for n, p in zip(image.shape[1:], box, strict=True)]
     inside = tuple(slice(m // 2, m // 2 + n) for m, n in zip(missing, image.shape[1:], strict=True))
+    if not any(missing) and image.flags.writeable:
+        return torch.from_numpy(image), inside
     padded = torch.zeros((image.shape[0], *(n + m for n, m in zip(image.shape[1:], missing, strict=True))))
     padded.numpy()[(slice(None), *inside)] = image
     return padded, inside
 
 
+def _constant(logits: tuple[float, ...], count: int, box: Ints) -> Tensor:
+    """(count, K, *box) windows that say the same of every voxel, without memory for them."""
+    return torch.tensor(logits).reshape(1, -1, 1, 1, 1).expand(count, -1, *box)
+
+
 def _run(network: Network, windows: list[Tensor], device: str, is_2d: bool) -> Tensor:
     batch = torch.stack(windows).to(device)
     return network(batch.squeeze(2)).unsqueeze(2) if is_2d else network(batch)
-
-
-def _zeros(shape: Ints, device: str) -> Tensor:
-    """Where logits are summed: on the device, or in main memory where it is too small."""
-    try:
-        return torch.zeros(shape, device=device)
-    except torch.OutOfMemoryError:
-        return torch.zeros(shape)
-
-
-def _blend(target: Tensor, window: Tensor, weights: list[Tensor | None]) -> None:
-    """Add a window (K, z, y, x) times its weights to its place; where no windows overlap there is nothing to weigh."""
-    factors = list(_shaped(weights, target.device))
-    if not factors:
-        target.copy_(window)
-        return
-    product = factors[0]
-    for factor in factors[1:]:
-        product = product * factor
-    target.addcmul_(window.float(), product)
-
-
-def _shaped(weights: list[Tensor | None], device: torch.device) -> Iterator[Tensor]:
-    for axis, weight in enumerate(weights):
-        if weight is not None:
-            yield weight.to(device).reshape([-1 if a == axis else 1 for a in range(3)])

@@ -24,10 +24,11 @@ def read_geometry(path: Path | str) -> Geometry:
     return _header(path).geometry
 
 
-def read_image(paths: Sequence[Path | str]) -> Volume:
+def read_image(paths: Sequence[Path | str], *, compact: bool = False) -> Volume:
     """Read one file per channel: (C, Z, Y, X) float32, all on the grid of the first.
 
-    NaN and infinity arrive as they are stored. FileError, GeometryError or ResourceError name the file.
+    compact: keep the type where the files hold whole numbers of at most 16 bits, as CT do, see compact_dtype. NaN and
+    infinity arrive as they are stored. FileError, GeometryError or ResourceError name the file.
     """
     headers = [_header(path) for path in paths]
     if not headers:
@@ -35,18 +36,28 @@ def read_image(paths: Sequence[Path | str]) -> Volume:
     for header in headers:
         _check_three_dimensions(header)
         _check_same_grid(header, headers[0])
-    array = empty(headers[0].path, (len(headers), *headers[0].geometry.shape), np.float32)
+    dtype = _compact(headers) if compact else np.dtype(np.float32)
+    array = empty(headers[0].path, (len(headers), *headers[0].geometry.shape), dtype)
     for channel, header in zip(array, headers, strict=True):
         _read_intensities(header, channel)
     return Volume(array, headers[0].geometry)
 
 
-def read_channels(path: Path | str) -> Volume:
-    """Read a file of four dimensions as channels, the fourth dimension: (C, Z, Y, X) float32; C is 1 for three."""
+def read_channels(path: Path | str, *, compact: bool = False) -> Volume:
+    """Read a file of four dimensions as channels, the fourth dimension: (C, Z, Y, X) float32; C is 1 for three.
+
+    compact: see read_image.
+    """
     header = _header(path)
-    array = empty(header.path, header.shape if len(header.shape) == 4 else (1, *header.shape), np.float32)
+    dtype = _compact([header]) if compact else np.dtype(np.float32)
+    array = empty(header.path, header.shape if len(header.shape) == 4 else (1, *header.shape), dtype)
     _read_intensities(header, array)
     return Volume(array, header.geometry)
+
+
+def compact_dtype(paths: Sequence[Path | str]) -> np.dtype:
+    """The type in which read_image(paths, compact=True) holds voxels, from the headers alone."""
+    return _compact([_header(path) for path in paths])
 
 
 def read_labels(path: Path | str) -> Volume:
@@ -67,6 +78,13 @@ def read_labels(path: Path | str) -> Volume:
             raise _bad_label(header, first + int(outside.argmax()), values[outside.argmax()], "does not fit int16")
         flat[first : first + len(piece)] = values
     return Volume(array, header.geometry)
+
+
+def _compact(headers: Sequence[StoredVoxels]) -> np.dtype:
+    """The common type of unscaled integers, where that has at most 16 bits; else float32."""
+    common = np.result_type(*(header.dtype for header in headers)).newbyteorder("=")
+    exact = common.kind in "iu" and common.itemsize <= 2 and not any(header.scaled for header in headers)
+    return common if exact else np.dtype(np.float32)
 
 
 def _header(path: Path | str) -> StoredVoxels:

@@ -69,7 +69,7 @@ def check_size(path: Path, data_path: Path, *, start: int, needed: int, compress
             raise _cut_off(path, needed, f"{found} bytes")
 
 
-def empty(path: Path, shape: Shape, dtype: type) -> np.ndarray:
+def empty(path: Path, shape: Shape, dtype: np.dtype | type) -> np.ndarray:
     """A new array; ResourceError where it is larger than the memory that is free."""
     needed = math.prod(shape) * np.dtype(dtype).itemsize
     free = psutil.virtual_memory().available

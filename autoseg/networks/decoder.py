@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from autoseg.networks.blocks import TRANSPOSED, chain, convolution
 from autoseg.plans import LevelSpec, NetworkSpec
+
+RARITY = 0.01
+"""The probability of a class, everywhere, before anything is learnt."""
 
 
 def features_of(encoder: nn.ModuleList, x: Tensor) -> list[Tensor]:
@@ -51,6 +57,21 @@ class Decoder(nn.Module):
             width = levels[number].decoder_widths[-1]
             widths.insert(0, width)
         self.heads = nn.ModuleList(convolution(width, spec.out_channels, kernel=point, bias=True) for width in widths)
+
+    @torch.no_grad()
+    def expect_background(self, *, exclusive: bool) -> None:
+        """Set the biases of the heads so that at first every class is rare everywhere: a probability of RARITY.
+
+        Without it a network first spends its iterations on learning that most voxels are background (Lin et al. 2017,
+        arXiv:1708.02002, section 3.3). exclusive: a softmax with background at channel 0, else a sigmoid per channel.
+        """
+        for head in self.heads:
+            bias = cast(Tensor, head.bias)
+            rarity = min(RARITY, 0.5 / len(bias))
+            if exclusive:
+                bias[0] = math.log(1 / rarity - (len(bias) - 1))
+            else:
+                bias.fill_(math.log(rarity / (1 - rarity)))
 
     def forward(self, features: list[Tensor], *, every_level: bool) -> list[Tensor]:
         """Logits, finest first; only the finest unless every_level. features: finest first; the list is emptied."""

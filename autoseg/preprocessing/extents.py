@@ -15,11 +15,13 @@ FAR = np.iinfo(np.int32).max
 class Extents:
     """Boxes of classes in every slice along axis 0.
 
-    starts, stops: (classes, Z, 2) int32, half-open ranges (y, x); FAR and 0 where the class is not.
+    starts, stops: (classes, Z, 2) int32, half-open ranges (y, x); FAR and 0 where the class is not. first: the number
+    of the first slice.
     """
 
     starts: np.ndarray
     stops: np.ndarray
+    first: int = 0
 
     @classmethod
     def of_values(cls, values: np.ndarray, count: int) -> Extents:
@@ -51,14 +53,23 @@ class Extents:
         """The boxes around both, class by class."""
         return Extents(np.minimum(self.starts, other.starts), np.maximum(self.stops, other.stops))
 
+    def within(self, part: tuple[slice, ...]) -> Extents:
+        """Those of a part (z, y, x) of an array, as extents of the array."""
+        z, y, x = (axis.start for axis in part)
+        absent = self.stops == 0
+        corner = np.array([y, x], dtype=np.int32)
+        starts, stops = (np.where(absent, ends, ends + corner) for ends in (self.starts, self.stops))
+        return Extents(starts, stops, self.first + z)
+
     def box(self, index: int, slices: slice) -> Box | None:
         """The box of a class within a range of slices, None where it has no voxel there."""
+        slices = slice(max(slices.start - self.first, 0), slices.stop - self.first)
         found = np.flatnonzero(self.stops[index, slices, 0])
         if not len(found):
             return None
         start = self.starts[index, slices].min(axis=0)
         stop = self.stops[index, slices].max(axis=0)
-        z = slices.start + int(found[0]), slices.start + int(found[-1]) + 1
+        z = tuple(self.first + slices.start + int(end) for end in (found[0], found[-1] + 1))
         return Box((z[0], int(start[0]), int(start[1])), (z[1], int(stop[0]), int(stop[1])))
 
 

@@ -58,8 +58,8 @@ def resample_image(channels: Sequence[Voxels], shape: Shape, separate: int | Non
 def _clip(resampled: np.ndarray, source: Voxels, regrid: Regrid, separate: int | None) -> None:
     """Splines overshoot at edges; bring the result back into the range of what it was made from."""
     axis = separate or 0
-    planes = [source[(slice(None),) * axis + (slice(i, i + 1),)] for i in range(source.shape[axis])]
-    low, high = (np.array([end(plane) for plane in planes]) for end in (np.min, np.max))
+    planes = (source[(slice(None),) * axis + (slice(i, i + 1),)] for i in range(source.shape[axis]))
+    low, high = np.array([(plane.min(), plane.max()) for plane in planes]).T
     if separate is None:
         np.clip(resampled, low.min(), high.max(), out=resampled)
         return

@@ -102,17 +102,24 @@ class PreparedStore:
 
 @dataclass(frozen=True)
 class PredictedLabels:
-    """The labels that an earlier stage of a cascade predicted, on the next stage's grid: FOLDER/CASE.npy."""
+    """The labels that an earlier stage of a cascade predicted, on the next stage's grid: FOLDER/CASE.npy.
+
+    Beside each lies CASE.json, with the checksum of the network that made it.
+    """
 
     folder: Path
 
-    def write(self, case_id: str, labels: np.ndarray) -> None:
-        """Store (z, y, x) label values as int16."""
+    def write(self, case_id: str, labels: np.ndarray, *, made_by: str) -> None:
+        """Store (z, y, x) label values as int16. made_by: the checksum of the network."""
+        record = _inside(self.folder, case_id, ".json")
+        record.unlink(missing_ok=True)
         _save_array(_inside(self.folder, case_id, ".npy"), labels.astype(np.int16, copy=False))
+        write_json(record, {"made_by": made_by})
 
-    def has(self, case_id: str) -> bool:
-        """Whether the case was predicted."""
-        return _inside(self.folder, case_id, ".npy").exists()
+    def made_by(self, case_id: str) -> str | None:
+        """The checksum of the network that predicted the case; None where it was not predicted."""
+        record = _inside(self.folder, case_id, ".json")
+        return str(read_json(record)["made_by"]) if record.exists() else None
 
     def read(self, case_id: str) -> np.ndarray:
         """(z, y, x) int16, mapped into memory, read-only."""

@@ -10,6 +10,7 @@ import pytest
 
 from autoseg.cli.convert import main
 from autoseg.dataset import read_dataset
+from autoseg.io import read_geometry
 from autoseg.registry import resolve
 from dataset_conversion import CONVERTERS
 
@@ -123,3 +124,18 @@ def test_every_converter_has_what_the_command_needs(name: str) -> None:
     assert isinstance(converter.summary, str)
     assert isinstance(converter.needs_source, bool)
     assert all(callable(getattr(converter, method)) for method in ("add_arguments", "dataset_name", "convert"))
+
+
+def test_a_phantom_of_a_site_at_a_size_of_ones_own(tmp_path: Path) -> None:
+    options = ("--site", "pelvis", "--shape", "16,24,28", "--root", str(tmp_path))
+    assert main([*PHANTOM, *options]) == 0
+    dataset = read_dataset(tmp_path / "raw" / "Dataset001_Phantom_pelvis")
+    assert {"bladder", "femoral_head_left"} <= set(dataset.labels.names)
+    assert read_geometry(dataset.cases[0].images[0]).shape == (16, 24, 28)
+
+
+@pytest.mark.parametrize("shape", ["16,24", "16,24,28,1", "16,24,x", "0,24,28", "16,,24,28"])
+def test_a_shape_is_three_numbers(shape: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*PHANTOM, "--shape", shape])
+    assert f"'{shape}' is not like 40,80,80" in capsys.readouterr().err

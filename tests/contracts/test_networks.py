@@ -48,6 +48,18 @@ class TestEveryNetwork:
         network.train().deep_supervision = False
         assert network(image).shape == (2, 3, *patch)
 
+    @pytest.mark.parametrize("exclusive", [True, False])
+    def test_at_first_expects_every_class_to_be_rare(
+        self, architecture: str, stride: Ints, kernel: Ints, patch: Ints, exclusive: bool
+    ) -> None:
+        network = build_network(spec_of(architecture, stride, kernel))
+        network.decoder.expect_background(exclusive=exclusive)
+        for head in network.decoder.heads:
+            torch.nn.init.zeros_(head.weight)
+        logits = network.eval()(torch.randn(1, 2, *patch))
+        classes = logits.softmax(1)[:, 1:] if exclusive else logits.sigmoid()
+        torch.testing.assert_close(classes, torch.full_like(classes, 0.01))
+
     def test_every_weight_is_used_and_registered_once(
         self, architecture: str, stride: Ints, kernel: Ints, patch: Ints
     ) -> None:

@@ -14,7 +14,9 @@ from autoseg.dataset import read_dataset
 from autoseg.errors import DatasetError, FileError, OptionError
 from autoseg.geometry import Geometry
 from autoseg.io import Volume, read_labels, write_image, write_labels
+from dataset_conversion.mask_names import MaskNames
 from dataset_conversion.organ_masks import MaskLayout, OrganMasksConverter, convert_organ_masks
+from dataset_conversion.sites import SITES
 
 GRID = Geometry((3, 4, 5), (2.0, 1.0, 1.0))
 Organs = dict[str, tuple[int, int]]
@@ -104,7 +106,8 @@ def test_masks_of_255_beside_the_image(tmp_path: Path) -> None:
 def test_aliases_and_a_choice_of_organs(tmp_path: Path) -> None:
     make_patient(tmp_path / "in/p1", {"LeftParotid": (0, 1), "Liver": (1, 2), "Cord": (2, 3)})
     make_patient(tmp_path / "in/p2", {"parotid_l": (0, 1), "Liver": (1, 2)})
-    layout = MaskLayout(aliases={"LeftParotid": "Parotid_L", "parotid_l": "Parotid_L"}, organs=("Parotid_L", "Cord"))
+    names = MaskNames({"LeftParotid": "Parotid_L", "parotid_l": "Parotid_L"})
+    layout = MaskLayout(names=names, organs=("Parotid_L", "Cord"))
     convert_organ_masks(tmp_path / "in", tmp_path / "raw", layout)
     dataset = read_dataset(tmp_path / "raw")
     assert dataset.labels.classes == {"Parotid_L": (1,), "Cord": (2,)}
@@ -115,7 +118,7 @@ def test_aliases_and_a_choice_of_organs(tmp_path: Path) -> None:
 def test_two_files_of_one_organ_are_refused(tmp_path: Path) -> None:
     make_patient(tmp_path / "in/p1", {"A": (0, 1), "B": (1, 2)})
     with pytest.raises(DatasetError, match=r"A.nii.gz and B.nii.gz are both X"):
-        convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout(aliases={"A": "X", "B": "X"}))
+        convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout(names=MaskNames({"A": "X", "B": "X"})))
 
 
 def test_a_mask_on_another_grid_is_named(tmp_path: Path) -> None:
@@ -190,6 +193,91 @@ def test_the_options_of_the_command(tmp_path: Path) -> None:
 def test_options_that_make_no_sense(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         OrganMasksConverter().convert(tmp_path, tmp_path / "raw", parse(*arguments), None)
+
+
+THORAX = MaskLayout(names=MaskNames(site=SITES["thorax"]))
+RIGHT, LEFT = (0, 2), (3, 5)
+
+
+def test_a_site_knows_its_organs_in_whatever_spelling(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", {"Lung_R": RIGHT, "Lung_L": LEFT, "Oesophagus": (2, 3)})
+    make_patient(tmp_path / "in/p2", {"右肺": RIGHT, "左肺": LEFT, "食管": (2, 3)})
+    make_patient(tmp_path / "in/p3", {"RightLung": RIGHT, "LUNG LT": LEFT, "esophagus": (2, 3)})
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", THORAX)
+    dataset = read_dataset(tmp_path / "raw")
+    assert dataset.labels.classes == {"lung_left": (1,), "lung_right": (2,), "esophagus": (3,)}
+    assert [labels_of(tmp_path / "raw", name) for name in ("p1", "p2", "p3")] == [[2, 2, 3, 1, 1]] * 3
+    assert not any(case.not_contoured for case in dataset.cases)
+
+
+def test_a_site_says_what_it_leaves_out_and_what_nobody_has(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    make_patient(tmp_path / "in/p1", {"Heart": (0, 2), "PTV_60": (0, 5), "Oesaphagus": (2, 3)})
+    make_patient(tmp_path / "in/p2", {"Herz": (0, 2), "PTV_60": (0, 5)})
+    with caplog.at_level("INFO"):
+        convert_organ_masks(tmp_path / "in", tmp_path / "raw", THORAX)
+    table, dropped = (record.getMessage() for record in caplog.records)
+    assert table.splitlines() == [
+        "These masks are no organ of the site thorax by their names, and are left out:",
+        "  mask        patients  called alike",
+        "  Herz               1  -",
+        "  Oesaphagus         1  esophagus",
+        "  PTV_60             2  -",
+        "What one of them is can be said with --alias esophagus=Oesaphagus; an ORGAN of another name becomes a class of"
+        " its own.",
+    ]
+    assert dropped.startswith("No patient has a mask of spinal_cord, lung_left, lung_right, esophagus, trachea,")
+    assert read_dataset(tmp_path / "raw").labels.names == ("heart",)
+    assert read_dataset(tmp_path / "raw").case("p2").not_contoured == ("heart",)
+
+
+def test_aliases_overrule_a_site(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", {"Herz": (0, 2), "PTV_60": (2, 4), "Lung L+R": (4, 5)})
+    aliases = {"Herz": "HEART", "PTV_60": "target", "Lung L+R": "lungs"}
+    convert_organ_masks(tmp_path / "in", tmp_path / "raw", MaskLayout(names=MaskNames(aliases, SITES["thorax"])))
+    assert read_dataset(tmp_path / "raw").labels.classes == {"heart": (1,), "lungs": (2,), "target": (3,)}
+    assert labels_of(tmp_path / "raw", "p1") == [1, 1, 3, 3, 2]
+
+
+def test_a_name_of_two_organs_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", {"Heart": (0, 2), "Lung L+R": (2, 5)})
+    with pytest.raises(DatasetError, match=r"The mask 'Lung L\+R' may be lung_left or lung_right") as caught:
+        convert_organ_masks(tmp_path / "in", tmp_path / "raw", THORAX)
+    assert "--alias lung_left=Lung L+R" in str(caught.value.remedy)
+    assert not (tmp_path / "raw").exists()
+
+
+def test_two_spellings_of_one_organ_in_a_patient_are_refused(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", {"Heart": (0, 2), "心脏": (2, 5)})
+    with pytest.raises(DatasetError, match=r"Heart.nii.gz and 心脏.nii.gz are both heart"):
+        convert_organ_masks(tmp_path / "in", tmp_path / "raw", THORAX)
+
+
+def test_masks_of_another_site_are_refused(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", {"Liver": (0, 2)})
+    with pytest.raises(DatasetError, match="No mask is of an organ of the site thorax"):
+        convert_organ_masks(tmp_path / "in", tmp_path / "raw", THORAX)
+
+
+def test_the_option_of_a_site(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", {"肝脏": (0, 3), "KIDNEY R": (3, 5)})
+    options = parse("--site", "abdomen", "--priority", "liver", "--organs", "liver,kidney_right")
+    OrganMasksConverter().convert(tmp_path / "in", tmp_path / "raw", options, None)
+    assert read_dataset(tmp_path / "raw").labels.classes == {"liver": (1,), "kidney_right": (2,)}
+    assert labels_of(tmp_path / "raw", "p1") == [1, 1, 1, 2, 2]
+
+
+@pytest.mark.real_data
+def test_spellings_of_public_patients(test_data: Path) -> None:
+    found = [
+        {SITES["head_neck"].find(path.name.partition(".")[0]) for path in test_data.glob(pattern)}
+        for pattern in ("head_neck_oar/*/*/structures/*", "head_neck_two_readers/*/*/segmentations/*")
+    ]
+    assert () not in found[0]
+    assert len(found[0]) == 7
+    unknown = {"Lung-Lt", "Lung-Rt", "Orbit-Lt", "Orbit-Rt", "Spinal-Canal"}
+    names = {path.stem for path in test_data.glob("head_neck_two_readers/*/*/segmentations/*")}
+    assert {name for name in names if not SITES["head_neck"].find(name)} == unknown
+    assert len(found[1] - {()}) == len(names) - len(unknown)
 
 
 @pytest.mark.real_data

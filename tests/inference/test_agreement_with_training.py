@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from autoseg.data.cascade import class_masks
 from autoseg.data.sampling import random_box
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
-from autoseg.inference.sliding_window import Windows, slide
+from autoseg.inference.sliding_window import slide
+from autoseg.inference.windows import Windows
 from autoseg.labels import Labels
 from autoseg.plans import Plans
 

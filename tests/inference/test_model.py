@@ -12,7 +12,7 @@ import pytest
 from autoseg import load_model
 from autoseg.errors import FileError, OptionError
 from autoseg.geometry import Geometry
-from autoseg.inference.chain import previous_labels_on_grid
+from autoseg.inference.chain import Wanted, previous_labels_on_grid
 from autoseg.inference.ensemble import Ensemble, decode_probabilities
 from autoseg.inference.model import Model
 from autoseg.inference.model_files import read_model_files
@@ -67,8 +67,8 @@ def test_a_folder_copied_elsewhere_predicts_the_same(folder: Path, volume: Volum
 def test_every_finished_fold_is_averaged(folder: Path, volume: Volume) -> None:
     logits = {}
     for folds in ([0], ["1"], None):
-        model = load_model(folder, folds=folds, **QUICK)
-        logits[str(folds)] = model.output(volume).logits
+        chain = load_model(folder, folds=folds, **QUICK).chain
+        logits[str(folds)] = chain.predictors[0].logits(chain.prepare(volume).cases[0].image)
     np.testing.assert_allclose(logits["None"], (logits["[0]"] + logits["['1']"]) / 2, atol=1e-5)
 
 
@@ -88,8 +88,8 @@ def test_a_cascade_runs_through_the_volumes_own_grid(cascade: Path, volume: Volu
     earlier = restore_labels(low.logits(case.image), case.record, model.labels)
     case = prepare(volume, Volume(earlier, GEOMETRY), plans, full.stage, case_id="c")
     np.testing.assert_array_equal(previous_labels_on_grid(Volume(earlier, GEOMETRY), case.record), case.labels)
-    expected = full.logits(case.image, case.labels)
-    np.testing.assert_array_equal(model.output(volume).logits, expected)
+    expected = restore_labels(full.logits(case.image, case.labels), case.record, model.labels)
+    np.testing.assert_array_equal(model.predict_volume(volume).array, expected)
 
 
 def test_progress_runs_from_nothing_to_one(cascade: Path, volume: Volume) -> None:
@@ -163,7 +163,8 @@ def test_an_ensemble_averages_probabilities(folder: Path, write_model, tmp_path:
     other = tmp_path / "other__plans__2d"
     write_model(other, configuration="2d", seed=3)
     models = [load_model(path, **QUICK) for path in (folder, other)]
-    single = [model.chain.probabilities(model.output(volume)) for model in models]
+    wanted = Wanted(labels=False, probabilities=True)
+    single = [model.chain.run(model.chain.prepare(volume), wanted).probabilities for model in models]
     prediction = Ensemble(models).predict(volume, keep_probabilities=True)
     assert prediction.probabilities is not None
     np.testing.assert_allclose(prediction.probabilities.array, (single[0] + single[1]) / 2, atol=1e-6)

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from autoseg.errors import OptionError
-from autoseg.inference.sliding_window import Windows, gaussian_weights, memory_bytes, slide, window_starts
+from autoseg.geometry import Box, Geometry
+from autoseg.inference.open_planes import OpenPlanes, PlacesInFile, PlacesInMemory
+from autoseg.inference.sliding_window import EmptyWindows, slide, stream
+from autoseg.inference.windows import WindowPath, Windows, gaussian_weights, stream_order, window_starts
+from autoseg.labels import Labels
+from autoseg.preprocessing.case import CaseRecord
+from autoseg.preprocessing.restore import LabelRestorer, ProbabilityRestorer, Together, restore_labels
 
 
 def identity(batch: Tensor) -> Tensor:
@@ -96,9 +102,91 @@ def test_progress_ends_with_all_windows() -> None:
     assert told == [(2, 3), (3, 3)]
 
 
-def test_memory_counts_the_padded_volume() -> None:
-    windows = Windows((8, 8, 8))
-    assert memory_bytes((4, 16, 16), windows, channels=1, outputs=3) == 4 * (8 * 16 * 16 * 4 + 512 * 7)
+def record(prepared: tuple[int, int, int], source: tuple[int, int, int]) -> CaseRecord:
+    ones = (1.0, 1.0, 1.0)
+    return CaseRecord("c", Geometry(source, ones), (0, 1, 2), Box.whole(source), source, prepared, ones, ones)
+
+
+def four_classes(batch: Tensor) -> Tensor:
+    return torch.cat([batch, batch.roll(1, -1), batch.roll(2, -2), batch.flip(-1)], dim=1)
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+@pytest.mark.parametrize(
+    ("prepared", "source", "patch", "batch_size"),
+    [
+        ((50, 21, 19), (110, 40, 41), (8, 12, 10), 1),
+        ((21, 50, 19), (60, 51, 23), (12, 8, 10), 2),
+        ((9, 14, 70), (9, 31, 70), (12, 16, 9), 3),
+        ((40, 9, 9), (5, 18, 18), (8, 12, 12), 4),
+        ((7, 8, 9), (20, 20, 20), (8, 12, 12), 1),
+        ((30, 20, 20), (30, 20, 20), (8, 12, 12), 1),
+    ],
+)
+def test_labels_of_a_stream_are_those_of_all_logits(
+    prepared: tuple[int, int, int], source: tuple[int, int, int], patch: tuple[int, ...], batch_size: int, in_file: bool
+) -> None:
+    image = np.random.default_rng(0).normal(size=(1, *prepared)).astype(np.float32)
+    labels, facts = Labels({"a": (1,), "b": (2,), "c": (3,)}), record(prepared, source)
+    windows = Windows(patch, batch_size=batch_size)
+    order = stream_order(prepared, windows)
+    restorer, kept = LabelRestorer(facts, labels, order=order), ProbabilityRestorer(facts, labels, order=order)
+    stream(image, four_classes, windows, Together([restorer, kept]), order=order, in_file=in_file)
+    logits = slide(image, four_classes, windows)
+    whole = LabelRestorer(facts, labels, order=order)
+    whole.advance(logits.transpose(0, *[1 + axis for axis in order]), prepared[order[0]])
+    np.testing.assert_array_equal(restorer.restored, whole.restored)
+    assert (restorer.restored == restore_labels(logits, facts, labels)).mean() > 0.9999
+    assert (restorer.restored == kept.restored.argmax(0)).mean() > 0.9999
+
+
+def test_planes_are_open_along_the_axis_that_needs_the_fewest() -> None:
+    windows = Windows((32, 64, 64))
+    assert stream_order((400, 128, 128), windows) == (0, 1, 2)
+    assert stream_order((40, 512, 128), windows) == (1, 0, 2)
+    assert stream_order((300, 512, 512), windows) == (0, 1, 2)
+    assert WindowPath.over((400, 128, 128), windows, (0, 1, 2)).depth(18) == 32 + 17
+    assert WindowPath.over((400, 128, 128), Windows((32, 64, 64), batch_size=10), (0, 1, 2)).depth(1) == 32 + 16
+    assert WindowPath.over((40, 128, 128), windows, (0, 1, 2)).depth(18) == 40
+
+
+def test_planes_that_are_released_make_room_for_later_ones() -> None:
+    for places in (PlacesInMemory((2, 5, 1, 3), "cpu"), PlacesInFile((2, 5, 1, 3))):
+        planes = OpenPlanes(places, 5, (slice(1, 20), slice(0, 1), slice(1, 3)))
+        planes.add(torch.ones(2, 4, 1, 2), (slice(0, 4), slice(0, 1), slice(0, 2)), torch.full((4, 1, 1), 2.0))
+        planes.release(3)
+        planes.add(torch.ones(2, 4, 1, 2), (slice(3, 7), slice(0, 1), slice(0, 2)), torch.full((1, 1, 1), 3.0))
+        found = planes[1][slice(2, 6), slice(0, 1), slice(0, 2)]
+        assert found.tolist() == [[[5, 0]], [[3, 0]], [[3, 0]], [[3, 0]]]
+
+
+def test_empty_windows_are_not_run_and_change_nothing_beside_them() -> None:
+    image = np.random.default_rng(0).normal(size=(1, 30, 20, 40)).astype(np.float32)
+    windows, seen = Windows((8, 8, 8), batch_size=3), []
+    empty = EmptyWindows(lambda where: where[2].start >= 20 or where[0].start >= 18, (7.0, -7.0))
+    network = lambda batch: seen.append(len(batch)) or identity(batch)  # noqa: E731
+    expected, found = slide(image, identity, windows), slide(image, network, windows, empty=empty)
+    path = WindowPath.over(image.shape[1:], windows, (0, 1, 2))
+    boxes = [path.where(at) for at in itertools.product(*(range(len(axis.starts)) for axis in path.axes))]
+    skipped = [box for box in boxes if empty.are(box)]
+    assert sum(seen) == len(boxes) - len(skipped)
+    touched, run = np.zeros(image.shape[1:], bool), np.zeros(image.shape[1:], bool)
+    for box in boxes:
+        (touched if box in skipped else run)[box] = True
+    np.testing.assert_array_equal(found[:, ~touched], expected[:, ~touched])
+    np.testing.assert_allclose(found[:, ~run], np.broadcast_to([[7], [-7]], (2, (~run).sum())), rtol=1e-5)
+    assert run.any()
+    assert (~run).any()
+    assert (run & touched).any()
+
+
+def test_an_image_of_nothing_is_never_run() -> None:
+    def refuse(batch: Tensor) -> Tensor:
+        raise AssertionError
+
+    empty = EmptyWindows(lambda where: True, (1.0, -1.0, -1.0))
+    for shape in ((20, 20, 20), (4, 4, 4)):
+        assert slide(np.zeros((1, *shape), np.float32), refuse, Windows((8, 8, 8)), empty=empty).argmax(0).max() == 0
 
 
 @pytest.mark.parametrize("overlap", [-0.1, 1.0])
