@@ -126,13 +126,17 @@ def _apply(prediction: np.ndarray, rule: Rule, labels: Labels, voxel_volume_mm3:
         assert rule.target is not None
         part[ndimage.binary_fill_holes(mask) & (part == 0)] = labels.classes[rule.target][0]
         return
-    components, _ = ndimage.label(mask, np.ones((3, 3, 3)))
-    sizes = np.bincount(components.ravel())
+    components, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    sizes = np.zeros(count + 1, dtype=np.int64)
+    for plane in components:
+        sizes += np.bincount(plane.ravel(), minlength=count + 1)
     sizes[0] = 0
     kept = sizes * voxel_volume_mm3 >= rule.minimum_mm3
     if rule.kind == "largest_component":
         kept = np.arange(len(sizes)) == sizes.argmax()
-    part[mask & ~kept[components]] = 0
+    kept[0] = True
+    for plane, numbers in zip(part, components, strict=True):
+        plane[~kept[numbers]] = 0
 
 
 def choose_rules(cases: Iterable[HeldOutCase], labels: Labels) -> Postprocessing:
