@@ -66,9 +66,11 @@ class Model:
         wanted = limit.wanted([self.chain], source, Wanted(), cleans=bool(self.rules))
         prepared = self.chain.prepare(volume, case_id=case_id)
         output = self.chain.run(prepared, wanted, progress=progress)
-        assert output.labels is not None
-        cleaned = apply_rules(output.labels, self.rules, self.labels, volume.geometry.voxel_volume_mm3)
-        return Volume(cleaned, volume.geometry)
+        labels = output.labels
+        assert labels is not None
+        if self.rules:
+            labels = apply_rules(labels, self.rules, self.labels, volume.geometry.voxel_volume_mm3)
+        return Volume(labels, volume.geometry)
 
     def check_channels(self, volume: Volume) -> None:
         """Raise OptionError where a volume (C, Z, Y, X) has other channels than the model takes."""
