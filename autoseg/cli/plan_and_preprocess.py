@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from autoseg.cli import app
 
 if TYPE_CHECKING:
+    from autoseg.checking import Finding
     from autoseg.dataset import Dataset
     from autoseg.fingerprint import Fingerprint
     from autoseg.plans import Plans, Target
@@ -102,7 +103,11 @@ def _one_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace)
 
             write_fingerprint(fingerprint_file, fingerprint)
     else:
-        print("checked and measured before; no file has changed since.")
+        print("measured before; no training case has changed since.")
+        from autoseg.checking import check_without_volumes
+
+        if _report(check_without_volumes(dataset)):
+            return 2
     plans = _plan(dataset, fingerprint, arguments)
     if not arguments.dry_run:
         _write_and_prepare(dataset, plans, workspace, arguments)
@@ -111,11 +116,18 @@ def _one_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace)
 
 def _check(dataset: Dataset, workers: int) -> bool:
     """Show what the check finds; whether there are errors."""
-    from autoseg.checking import check_dataset, format_findings
+    from autoseg.checking import check_dataset
     from autoseg.cli.progress import CaseBar
 
     with CaseBar("checking") as bar:
         findings = check_dataset(dataset, workers, bar.show)
+    return _report(findings)
+
+
+def _report(findings: list[Finding]) -> bool:
+    """Show findings; whether there are errors."""
+    from autoseg.checking import format_findings
+
     print(format_findings(findings))
     return any(finding.is_error for finding in findings)
 
@@ -201,7 +213,7 @@ def _write_and_prepare(dataset: Dataset, plans: Plans, workspace: Workspace, arg
         store = prepare_dataset(dataset, plans, stage, folder, workers=arguments.workers)
         print(f"prepared: {len(store.case_ids())} cases in {folder}")
     configuration = "3d_cascade" if "3d_cascade" in plans.configurations else next(reversed(plans.configurations))
-    print(f"next: autoseg_train {int(dataset.name[7:].partition('_')[0])} {configuration}")
+    print(f"next: autoseg_train {int(dataset.name[7:].partition('_')[0])} {configuration}{app.further(arguments)}")
 
 
 def _to_prepare(plans: Plans, arguments: argparse.Namespace) -> Sequence[str]:

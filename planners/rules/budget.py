@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from autoseg.errors import PlanningError
 from autoseg.plans import NetworkSpec, TrainingPlan
 from planners.rules.memory import multiply_adds, training_bytes
 from planners.rules.topology import Topology
@@ -101,7 +102,7 @@ def choose(
 ) -> Choice:
     """The first candidate that fits into memory and gets the wanted iterations; else the last, which is the cheapest.
 
-    candidates: at least one, in the order of preference.
+    candidates: at least one, in the order of preference. Raises PlanningError where not even the last fits into memory.
     """
     wanted = wanted_iterations(budget_seconds)
     passed, passed_iterations = None, 0
@@ -112,6 +113,12 @@ def choose(
         if iterations >= wanted and candidate.bytes <= memory_bytes:
             return choice
         passed, passed_iterations = candidate, iterations
+    if candidate.bytes > memory_bytes:
+        raise PlanningError(
+            f"Training takes {candidate.bytes / 2**20:.0f} MiB at least, more than the {memory_bytes / 2**20:.0f} MiB "
+            f"of --memory.",
+            "Raise --memory, or lower --patch-size, --base-filters or --batch-size.",
+        )
     return choice
 
 
