@@ -110,8 +110,8 @@ class Limit:
         self, chains: Sequence[Chain], source: Source, wanted: Wanted, peak: int, cleans: bool
     ) -> ResourceError:
         assert self.limit_bytes is not None
-        shape = " x ".join(map(str, source.shape))
-        fact = f"Predicting {shape} voxels takes {_gigabytes(peak)}, more than --memory {_gigabytes(self.limit_bytes)}."
+        shape, limit = " x ".join(map(str, source.shape)), self.limit_bytes / 2**30
+        fact = f"Predicting {shape} voxels takes {_gigabytes(peak)}, more than --memory {limit:.2f}G."
         changes = {
             "--save-probabilities left out": (chains, replace(wanted, probabilities=len(chains) > 1), cleans),
             "--no-postprocessing": (chains, wanted, False),
