@@ -218,9 +218,9 @@ def limit_for_cases(
     *,
     cleans: bool,
 ) -> Limit:
-    """The limit with as much waiting as fits all cases (sources, by id): what was wanted, or none.
+    """The limit with as many volumes waiting as there are and as fit; none, before sums go to a file because of them.
 
-    Raises ResourceError for the first case that does not fit even alone.
+    sources: the cases, by id. Raises ResourceError for the first case that does not fit even alone.
     """
     alone = replace(limit, waiting=0)
     for case_id, source in sources.items():
@@ -228,8 +228,13 @@ def limit_for_cases(
             alone.wanted(chains, source, wanted, cleans=cleans)
         except ResourceError as error:
             raise ResourceError(f"{case_id}: {error.fact}", error.remedy) from error
+    limit = replace(limit, waiting=min(limit.waiting, len(sources) - 1))
     if limit.limit_bytes is None:
         return limit
-    least = replace(wanted, in_file=True)
-    peaks = [limit.peak_bytes(chains, source, least, cleans=cleans) for source in sources.values()]
-    return limit if max(peaks) <= limit.limit_bytes else alone
+
+    def fit(tried: Limit, asked: Wanted) -> bool:
+        peaks = (tried.peak_bytes(chains, source, asked, cleans=cleans) for source in sources.values())
+        return max(peaks) <= (limit.limit_bytes or 0)
+
+    held, filed = replace(wanted, in_file=False), replace(wanted, in_file=True)
+    return limit if fit(limit, held) or (fit(limit, filed) and not fit(alone, held)) else alone
