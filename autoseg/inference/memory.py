@@ -172,7 +172,10 @@ def _preparing_bytes(plans: Plans, source: Source) -> int:
 
 
 def _windows_bytes(plans: Plans, predictor: StagePredictor, source: Source, wanted: Wanted) -> int:
-    """While windows run: the open planes, a padded or extended copy of the image, and the network or a slab."""
+    """While windows run: the open planes, a padded or extended copy of the image, and the network or a slab.
+
+    On a GPU planes and network lie in its own memory.
+    """
     shape = _prepared_shape(plans, predictor, source)
     windows, stage = predictor.windows, predictor.stage
     padded = [max(length, edge) for length, edge in zip(shape, windows.box, strict=True)]
@@ -181,10 +184,12 @@ def _windows_bytes(plans: Plans, predictor: StagePredictor, source: Source, want
         copied = math.prod(padded) * (FLOAT * (len(plans.channels) + 1) + LABEL)
     elif tuple(padded) != shape:
         copied = math.prod(padded) * FLOAT * len(plans.channels)
+    slab = SLAB_ARRAYS * FLOAT * min(SLAB_VOXELS, BLOCK_ROWS * source.voxels // min(source.shape))
+    if predictor.device != "cpu":
+        return copied + slab
     path = WindowPath.over(shape, windows, predictor.order(shape))
     planes = FLOAT * path.depth(BLOCK_ROWS + 2) * math.prod(axis.length for axis in path.axes[1:])
     classes = 1 if wanted.in_file else stage.network.out_channels
-    slab = SLAB_ARRAYS * FLOAT * min(SLAB_VOXELS, BLOCK_ROWS * source.voxels // min(source.shape))
     return copied + classes * planes + max(network_bytes(predictor), slab)
 
 
