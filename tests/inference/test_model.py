@@ -200,9 +200,8 @@ def test_windows_of_air_are_background_and_tissue_is_as_without(write_model, tmp
     everywhere = load_model(tmp_path / "m__plans__3d_fullres", **QUICK)
     write_plans(tmp_path / "m__plans__3d_fullres" / "plans.json", replace(plans, air=AirRule(0, -500.0, 6.0)))
     model = load_model(tmp_path / "m__plans__3d_fullres", **QUICK)
-    calls = []
-    network = model.chain.predictors[0].networks[0]
-    network.register_forward_hook(lambda *_: calls.append(1))
+    calls, engines = [], model.chain.predictors[0].engines
+    engines[0] = lambda batch, engine=engines[0]: (calls.append(1), engine(batch))[1]
     wanted = Wanted(probabilities=True)
     full, left_out = (one.chain.run(one.chain.prepare(volume), wanted) for one in (everywhere, model))
     assert full.labels is not None
