@@ -1,27 +1,21 @@
-"""The cascade: each stage is guided by the stage before it, through labels of cases that stage has not seen.
-
-Every case that a later stage learns from must come with labels predicted by a network that was not trained on it, as in
-use. The folds that are asked for give such labels to their held-out cases. Where they do not cover the dataset, one
-more network of the earlier stage is trained on the cases that they do cover, and predicts the rest.
-"""
+"""The cascade: each stage is guided by the stage before it, through labels of cases that stage has not seen."""
 
 from __future__ import annotations
 
 import logging
 
-from autoseg.data.folds import Fold
 from autoseg.errors import OptionError
 from autoseg.inference.chain import previous_labels_on_grid
 from autoseg.io import read_labels
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels
 from trainers.finishing import finish
-from trainers.job import ALL_CASES, Job, TrainingResult
+from trainers.job import Job, TrainingResult
 from trainers.stage import StageTraining
+from trainers.unseen import predict_unseen
 from trainers.validating import Validation
 
 LOGGER = logging.getLogger(__name__)
-REST = "rest"
 
 
 class CascadeTrainer:
@@ -45,36 +39,10 @@ class CascadeTrainer:
 
     def _predict_unseen(self, training: StageTraining, following: StagePlan) -> PredictedLabels:
         """Train a stage so that every case gets labels from a network that has not seen it, on the next grid."""
-        names = self._fold_names()
-        held_out = [self.job.fold(name).validation for name in names]
-        covered = {case for cases in held_out for case in cases}
-        rest = tuple(case.id for case in self.job.dataset.cases if case.id not in covered)
-        LOGGER.info(training.announcement(len(names) + bool(rest)))
-        validations = [training.run_cases(self.job.fold(name), training.folder(name)) for name in names]
-        if rest:
-            validations.append(
-                training.run_cases(Fold(tuple(sorted(covered)), rest), training.folder(REST).with_name(REST))
-            )
-        if ALL_CASES in self.job.fold_names:
-            training.run(ALL_CASES)
         labels = PredictedLabels(self.job.stage_folder(training.stage) / f"unseen_on_{following.grid}")
-        for validation in validations:
-            validation.run()
+        for validation in predict_unseen(training):
             self._put_on_grid(validation, labels, following)
         return labels
-
-    def _fold_names(self) -> tuple[str, ...]:
-        """At least two folds of the earlier stages: a single one leaves too few cases to learn the rest from."""
-        names = tuple(name for name in self.job.fold_names if name != ALL_CASES)
-        if len(names) >= 2:
-            return names
-        if len(self.job.folds) < 2:
-            raise OptionError("A cascade needs at least two folds.", "Give the splits file two folds or more.")
-        if not names:
-            return tuple(str(number) for number in range(len(self.job.folds)))
-        following = str((int(names[0]) + 1) % len(self.job.folds))
-        LOGGER.info("A cascade needs two folds of its earlier stages: fold %s of them is trained too.", following)
-        return (*names, following)
 
     def _put_on_grid(self, validation: Validation, labels: PredictedLabels, following: StagePlan) -> None:
         store = self.job.prepared(following)

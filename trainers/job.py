@@ -59,8 +59,12 @@ class Job:
         return self.folds[int(name)]
 
     def stage_folder(self, stage: StagePlan) -> Path:
-        """Where the folds of a stage lie: the last stage's on top of the model folder, earlier ones under stages/."""
-        return self.folder if stage is self.stages[-1] else self.folder / "stages" / stage.name
+        """Where the folds of a stage lie: the last stage's on top of the model folder, earlier ones under stages/.
+
+        So do all that segment an organ, because the answer is made of several of them.
+        """
+        on_top = stage is self.stages[-1] and stage.region is None
+        return self.folder if on_top else self.folder / "stages" / stage.name
 
     def prepared(self, stage: StagePlan) -> PreparedStore:
         """The prepared cases of a stage; what is missing or stale is prepared now."""

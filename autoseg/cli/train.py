@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from autoseg.cli import app
 
 if TYPE_CHECKING:
-    from autoseg.plans import Plans
+    from autoseg.plans import Plans, StagePlan
     from trainers.job import TrainingResult
 
 EPILOG = """examples:
@@ -88,7 +88,7 @@ def train(arguments: argparse.Namespace) -> int:
     )
     plans = _read_plans(workspace.plans_file(name, arguments.plans_name), arguments.dataset)
     stages = plans.configuration_stages(arguments.configuration)
-    trainer_name = arguments.trainer or ("cascade" if len(stages) > 1 else "standard")
+    trainer_name = arguments.trainer or _trainer_for(stages)
     trainer_class = resolve("trainer", TRAINERS, trainer_name)
     from trainers.job import Job
 
@@ -97,6 +97,12 @@ def train(arguments: argparse.Namespace) -> int:
     result = trainer_class(Job(workspace, dataset, plans, arguments.configuration, folder, options)).run()
     _tell(result, name, arguments.configuration)
     return 0
+
+
+def _trainer_for(stages: tuple[StagePlan, ...]) -> str:
+    if any(stage.region for stage in stages):
+        return "two_stage"
+    return "cascade" if len(stages) > 1 else "standard"
 
 
 def _read_plans(path: Path, dataset: str) -> Plans:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,10 +14,14 @@ from autoseg.inference.chain import Chain, Progress, Wanted
 from autoseg.inference.memory import Limit, Source
 from autoseg.inference.model_files import ModelFiles, read_model_files
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
+from autoseg.inference.two_stage import TwoStageChain, make_predictor
 from autoseg.io import Volume
 from autoseg.labels import Labels
+from autoseg.locating.experience import joined, read_experience
 from autoseg.plans import Ints
 from autoseg.postprocessing import Rule, apply_rules
+
+LOGGER = logging.getLogger(__name__)
 
 
 class Model:
@@ -52,6 +57,7 @@ class Model:
     def predict_volume(self, volume: Volume, *, case_id: str = "case", progress: Progress | None = None) -> Volume:
         """Predict a volume (C, Z, Y, X). Returns (Z, Y, X) int16 label values on its grid, postprocessed.
 
+        An organ that a configuration of two stages did not find is told to the log as a warning, with the reason.
         Raises ResourceError where the memory that was given does not suffice.
         """
         self.check_channels(volume)
@@ -61,6 +67,8 @@ class Model:
         prepared = self.chain.prepare(volume, case_id=case_id)
         output = self.chain.run(prepared, wanted, progress=progress)
         assert output.labels is not None
+        for organ, reason in output.not_found.items():
+            LOGGER.warning("%s: %s was not found: %s", case_id, organ, reason)
         cleaned = apply_rules(output.labels, self.rules, self.labels, volume.geometry.voxel_volume_mm3)
         return Volume(cleaned, volume.geometry)
 
@@ -105,9 +113,16 @@ def load_networks(files: ModelFiles, options: PredictionOptions, *, postprocessi
 
     device = choose_device(options.device)
     predictors = [
-        StagePredictor([load_network(path, device) for path in paths], files.plans, stage, files.labels, options)
+        make_predictor([load_network(path, device) for path in paths], files.plans, stage, files.labels, options)
         for stage, paths in zip(files.stages, files.weights, strict=True)
     ]
     rules = files.rules if postprocessing else ()
-    chain = Chain(predictors, files.plans, files.labels)
+    chain = _chain(files, predictors)
     return Model(files, chain, rules, memory_bytes=options.memory_bytes)
+
+
+def _chain(files: ModelFiles, predictors: Sequence[StagePredictor]) -> Chain:
+    if not files.experience:
+        return Chain(predictors, files.plans, files.labels)
+    experience = joined([read_experience(path) for path in files.experience])
+    return TwoStageChain(predictors[0], predictors[1:], files.plans, files.labels, experience)
