@@ -245,6 +245,11 @@ class Plans:
         axes = tuple(axis for axis in self.mirror_axes if not (has_side and axis == self.left_right_axis))
         return replace(self, mirror_axes=axes, left_right_pairs=())
 
+    def in_volume_order(self, lengths: tuple[float, ...]) -> tuple[float, float, float]:
+        """Values of the three plan axes, as those of the volume's axes (z, y, x)."""
+        z, y, x = (lengths[self.transpose.index(axis)] for axis in range(3))
+        return z, y, x
+
     def configuration_stages(self, configuration: str) -> tuple[StagePlan, ...]:
         """The ordered stages of a configuration; PlanningError lists what exists and says how to get a cascade."""
         if configuration not in self.configurations:

@@ -12,10 +12,12 @@ from autoseg.labels import Labels
 from autoseg.plans import Ints, StagePlan
 from planners.cascade import MOST_STEPS
 from planners.options import PlanningOptions
+from planners.rules import budget
 from planners.rules.flips import Flips, choose_flips, windows_along
 from planners.rules.mirroring import Mirroring
 from planners.rules.organs import (
     LARGEST_SHARE,
+    SURROUNDINGS,
     OrganGroup,
     group_organs,
     region_grids,
@@ -45,6 +47,11 @@ class OrganDraft:
         draft = self.draft
         edges = zip(draft.patch_size, draft.grid.median_shape, draft.topology.divisor, strict=True)
         return all(edge + step > size for edge, size, step in edges)
+
+    def is_at_its_widest(self, planner: StagePlanner) -> bool:
+        """Whether time and memory allow the widest network that the rules know, or the user's."""
+        choice, widest = self.draft.choice, planner.options.overrides.base_filters or max(budget.WIDTHS)
+        return choice is None or (self.draft.base_filters == widest and choice.iterations >= choice.wanted)
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,7 @@ def _locator(full: StageDraft, planner: StagePlanner) -> tuple[StageDraft, int]:
 
 
 def _organ(group: OrganGroup, fullres: Grid, planner: StagePlanner, count: int) -> OrganDraft:
-    """The finest grid on which one patch holds the region; where none does, that of the full resolution."""
+    """The first that is good enough: with surroundings, then without, then on coarser grids; else the plain one."""
     target, seconds = planner.options.target, planner.options.budget_seconds
     shared = replace(target, budget_seconds=None if seconds is None else seconds / count)
     own = replace(
@@ -153,9 +160,17 @@ def _organ(group: OrganGroup, fullres: Grid, planner: StagePlanner, count: int) 
         label_count=ORGAN_OUTPUTS,
         cases=group.cases,
     )
-    drafts = (
-        OrganDraft(group, own.draft(grid, grid.voxels * own.cases, clip_patch=True))
-        for grid in region_grids(group, fullres)
-    )
-    first = next(drafts)
-    return next((one for one in chain([first], drafts) if one.holds_region), first)
+    for factor in SURROUNDINGS:
+        wide = _draft_organ(group.widened(factor), region_grids(group.widened(factor), fullres)[0], own)
+        if wide.holds_region and wide.is_at_its_widest(own):
+            return wide
+    first, *coarser = region_grids(group, fullres)
+    plain = _draft_organ(group, first, own)
+    if plain.holds_region:
+        return plain
+    drafts = (_draft_organ(group, grid, own) for grid in coarser)
+    return next((draft for draft in drafts if draft.holds_region), plain)
+
+
+def _draft_organ(group: OrganGroup, grid: Grid, planner: StagePlanner) -> OrganDraft:
+    return OrganDraft(group, planner.draft(grid, grid.voxels * planner.cases, clip_patch=True))

@@ -8,7 +8,7 @@ from autoseg.plans import Decision
 from planners.explain import duration
 from planners.options import PlanningOptions
 from planners.rules.mirroring import Mirroring
-from planners.rules.organs import COARSEST, LARGEST_SHARE, LEAST_MARGIN_MM, MARGIN_SHARE
+from planners.rules.organs import COARSEST, LARGEST_SHARE, LEAST_MARGIN_MM, MARGIN_SHARE, SURROUNDINGS
 from planners.stages import training_plan
 from planners.two_stage import LOCATE, MOST_WINDOWS, OrganDraft, TwoStage, organ_flips
 
@@ -56,7 +56,7 @@ def _grid_decision(organ: OrganDraft) -> Decision:
         _rounded(draft.grid.spacing_mm),
         "The finest grid, from the full resolution on, on which a patch that time and memory afford holds the region: "
         f"the box of three organs in four and on either side {MARGIN_SHARE:.0%} of its edge, at least "
-        f"{LEAST_MARGIN_MM:g} mm.",
+        f"{LEAST_MARGIN_MM:g} mm; edges up to {max(SURROUNDINGS):g} times as long where a wide network affords it.",
         {
             "organs": list(region.organs),
             "size_mm": _rounded(region.size_mm),

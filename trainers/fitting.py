@@ -43,7 +43,8 @@ class FittingTask:
     """A network to be fitted.
 
     title: for the progress report. cases: of training and of validation. previous: labels of the stage before, in a
-    cascade. regions: where each case is looked at, None for everywhere. folder: gets model.safetensors, training.json, training.jsonl, progress.png and a checkpoint.
+    cascade. folder: gets model.safetensors, training.json, training.jsonl, progress.png and a checkpoint. regions:
+    where each case is looked at, None for everywhere.
     """
 
     title: str

@@ -16,16 +16,14 @@ from autoseg.inference.two_stage import organ_labels, patch_on_volume
 from autoseg.io import read_image, read_labels
 from autoseg.locating.boxes import CaseBoxes
 from autoseg.locating.experience import Experience
-from autoseg.locating.regions import placed_within, union
+from autoseg.locating.regions import placed_within
 from autoseg.plans import Plans, StagePlan
 from autoseg.preprocessing.case import CaseRecord
 from autoseg.preprocessing.foreground import sample_foreground
 from autoseg.preprocessing.preparation import source_checksum
 from autoseg.preprocessing.region import RegionCutter, is_mirrored
+from autoseg.preprocessing.resampling import around
 from autoseg.preprocessing.store import PreparedStore
-
-SURROUNDINGS = 2
-"""Times the planned margin that are kept around the boxes of a case: samples are moved about, turned and scaled."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +92,17 @@ class RegionMaker:
 
     def _case_regions(self, case_id: str, organ: str, record: CaseRecord, experience: Experience) -> CaseRegions:
         boxes, kept = self.boxes[case_id], self._kept_box(case_id, organ)
-        known, on_grid = experience.organs[organ], []
-        for box in (boxes.true.get(organ), boxes.located.get(organ)):
+        known = experience.organs[organ]
+
+        def region(box: Box | None) -> Box | None:
             if box is None:
-                on_grid.append(None)
-                continue
-            region = experience.with_margins(organ, box, boxes.geometry)
-            on_grid.append(self._on_grid(self._placed(region, boxes.geometry), kept, record, organ))
+                return None
+            grown = experience.with_margins(organ, box, boxes.geometry)
+            return self._on_grid(self._placed(grown, boxes.geometry), kept, record, organ)
+
         margins = np.maximum(known.margin_low_mm, known.margin_high_mm)[list(self.plans.transpose)]
         jitter = tuple(int(mm / step) for mm, step in zip(margins, self.stage.spacing_mm, strict=True))
-        return CaseRegions(on_grid[0], on_grid[1], jitter)
+        return CaseRegions(region(boxes.true.get(organ)), region(boxes.located.get(organ)), jitter)
 
     def _placed(self, region: Box, geometry: Geometry) -> Box:
         """As prediction would cut it."""
@@ -123,16 +122,16 @@ class RegionMaker:
         return Box(tuple(np.floor(start + 0.5).astype(int).tolist()), tuple(np.ceil(stop - 0.5).astype(int).tolist()))
 
     def _kept_box(self, case_id: str, organ: str) -> Box:
-        """What is kept of a case: its boxes, at least a patch, and surroundings."""
+        """What is kept of a case: its boxes, at least a patch, and the planned margin: samples are moved and turned."""
         assert self.stage.region is not None
         boxes = self.boxes[case_id]
         geometry = boxes.geometry
-        around = union(_boxes_of(boxes, organ))
-        margin_mm = dict(zip(self.plans.transpose, self.stage.region.margin_mm, strict=True))
-        margin = tuple(int(np.ceil(SURROUNDINGS * margin_mm[axis] / geometry.spacing_mm[axis])) for axis in range(3))
+        inner = around(_boxes_of(boxes, organ))
+        margin_mm = self.plans.in_volume_order(self.stage.region.margin_mm)
+        margin = tuple(int(np.ceil(margin_mm[axis] / geometry.spacing_mm[axis])) for axis in range(3))
         patch = patch_on_volume(self.stage, self.plans, geometry)
         least = tuple(edge + 2 * more for edge, more in zip(patch, margin, strict=True))
-        return placed_within(around.grown(margin).clipped(geometry.shape), least, geometry.shape)
+        return placed_within(inner.grown(margin).clipped(geometry.shape), least, geometry.shape)
 
     def _mapped(self, labels: np.ndarray, organ: str) -> np.ndarray:
         """(Z, Y, X) int16: 1 for the organ, 2 for what nobody annotated."""

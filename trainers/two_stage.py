@@ -13,20 +13,19 @@ from dataclasses import replace
 from autoseg.data.folds import Fold
 from autoseg.dataset import Case
 from autoseg.errors import OptionError
-from autoseg.geometry import Triple
 from autoseg.inference.chain import Wanted
 from autoseg.inference.model_files import EXPERIENCE, WEIGHTS
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
-from autoseg.inference.two_stage import TwoStageChain, make_predictor
+from autoseg.inference.two_stage import TwoStageChain, make_predictor, organ_sizes_mm
 from autoseg.io import Volume, read_geometry, read_image, read_labels
-from autoseg.locating.boxes import SPECK, CaseBoxes, find_boxes, read_boxes, write_boxes
+from autoseg.locating.boxes import CaseBoxes, find_boxes, locate, read_boxes, write_boxes
 from autoseg.locating.experience import Experience, learn, read_experience, write_experience
 from autoseg.networks.storage import load_network
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.region import RegionCutter
 from autoseg.training.reporting import duration
 from trainers.finishing import finish
-from trainers.job import ALL_CASES, Job, TrainingResult
+from trainers.job import Job, TrainingResult
 from trainers.regions import RegionMaker, region_dataset, stored_regions
 from trainers.stage import StageTraining
 from trainers.unseen import predict_unseen
@@ -81,7 +80,8 @@ class TwoStageTrainer:
         assert case.label is not None
         meaning = self.job.dataset.labels
         truth, predicted = read_labels(case.label), read_labels(validation.prediction_file(case.id))
-        located = find_boxes(predicted.array, meaning, speck=SPECK)
+        sizes = organ_sizes_mm(self.organ_stages, self.job.plans)
+        located = locate(predicted.array, meaning, truth.geometry, sizes).boxes
         return CaseBoxes(truth.geometry, find_boxes(truth.array, meaning), located, case.not_contoured)
 
     def _prepared_regions(self, stage: StagePlan, boxes: Mapping[str, CaseBoxes]) -> RegionMaker:
@@ -108,20 +108,25 @@ class TwoStageTrainer:
 
     def _learn(self, cases: Fold, boxes: Mapping[str, CaseBoxes]) -> Experience:
         """From the cases that the fold trains on."""
-        order = self.job.plans.transpose
+        plans = self.job.plans
         guesses = {
-            organ: _in_volume_order(stage.region.margin_mm, order)
+            organ: plans.in_volume_order(stage.region.margin_mm)
             for stage in self.organ_stages
             if stage.region
             for organ in stage.region.organs
         }
         organs = [name for name in self.job.dataset.labels.names if name in guesses]
-        voxel = _in_volume_order(self.locate.spacing_mm, order)
+        voxel = plans.in_volume_order(self.locate.spacing_mm)
         return learn([boxes[case] for case in cases.train], organs, voxel_mm=voxel, first_guess_mm=guesses)
 
     def _train_organ(self, name: str, maker: RegionMaker, cases: Fold, experience: Experience) -> None:
-        """Train an organ's network on the regions of a fold's cases; without any there is nothing to learn."""
+        """Train an organ's network on the regions of a fold's cases; OptionError where there is none to learn from."""
         regions = Fold(maker.ids(cases.train), maker.ids(cases.validation))
+        if not regions.train:
+            raise OptionError(
+                f"No training case of fold {name} has {' or '.join(maker.organs)}.",
+                "Put cases that have it into every fold of the splits file.",
+            )
         dataset = region_dataset(self.job.dataset, (*regions.train, *regions.validation))
         job = replace(self.job, dataset=dataset, plans=self.job.plans.of_organ(maker.stage))
         organs = maker.regions((*cases.train, *cases.validation), experience)
@@ -159,8 +164,3 @@ class TwoStageTrainer:
         network = load_network(self.job.stage_folder(stage) / f"fold_{fold}" / WEIGHTS, device=settings.device)
         options = PredictionOptions(device=settings.device)
         return make_predictor([network], self.job.plans, stage, self.job.dataset.labels, options)
-
-
-def _in_volume_order(lengths: tuple[float, ...], transpose: tuple[int, ...]) -> Triple:
-    by_axis = dict(zip(transpose, lengths, strict=True))
-    return by_axis[0], by_axis[1], by_axis[2]

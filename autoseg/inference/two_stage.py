@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -15,7 +15,7 @@ from autoseg.inference.merging import OrganProbability, found_organs, merged_lab
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
 from autoseg.io import Volume
 from autoseg.labels import Labels
-from autoseg.locating.boxes import SPECK, find_boxes
+from autoseg.locating.boxes import locate
 from autoseg.locating.experience import Experience
 from autoseg.locating.regions import Region, plan_search
 from autoseg.plans import Plans, StagePlan
@@ -51,6 +51,7 @@ class TwoStageChain(Chain):
         super().__init__([locator], plans, labels)
         self.experience = experience
         self.organs = {name: one for one in organs if one.stage.region for name in one.stage.region.organs}
+        self._stages = [one.stage for one in organs]
 
     def prepare(self, volume: Volume, *, case_id: str = "case") -> PreparedVolume:
         """A volume (C, Z, Y, X) for the locator, and held for its regions."""
@@ -74,8 +75,8 @@ class TwoStageChain(Chain):
         """Segment every organ around where it was located. located: (Z, Y, X) label values on the volume's grid."""
         geometry = cutter.geometry
         least = {name: patch_on_volume(one.stage, self.plans, geometry) for name, one in self.organs.items()}
-        boxes = find_boxes(located, self.definition, speck=SPECK)
-        search = plan_search(boxes, self.experience, geometry, least)
+        found = locate(located, self.definition, geometry, organ_sizes_mm(self._stages, self.plans))
+        search = plan_search(found, self.experience, geometry, least)
         parts = []
         for number, region in enumerate(search.regions, 1):
             parts.append(OrganProbability(region.organ, region.box, self._probability(region, cutter)))
@@ -123,12 +124,18 @@ def make_predictor(
     return StagePredictor(networks, plans.of_organ(stage), stage, organ_labels(labels), options)
 
 
+def organ_sizes_mm(stages: Iterable[StagePlan], plans: Plans) -> dict[str, tuple[float, ...]]:
+    """The planned edges of a large organ's box along the volume's axes (z, y, x), by class name."""
+    regions = [stage.region for stage in stages if stage.region is not None]
+    return {organ: plans.in_volume_order(region.size_mm) for region in regions for organ in region.organs}
+
+
 def patch_on_volume(stage: StagePlan, plans: Plans, geometry: Geometry) -> Shape:
     """The most voxels (z, y, x) of a volume that one patch of a stage sees whole, at least one per axis."""
-    lengths = {
-        axis: edge * mm for axis, edge, mm in zip(plans.transpose, stage.patch_size, stage.spacing_mm, strict=True)
-    }
-    return tuple(max(1, int(lengths[axis] / geometry.spacing_mm[axis] + 1e-6)) for axis in range(3))
+    lengths = plans.in_volume_order(
+        tuple(edge * mm for edge, mm in zip(stage.patch_size, stage.spacing_mm, strict=True))
+    )
+    return tuple(max(1, int(mm / step + 1e-6)) for mm, step in zip(lengths, geometry.spacing_mm, strict=True))
 
 
 def _first_part(progress: Progress, fraction: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +12,17 @@ from autoseg.files import from_json, read_json, write_json
 from autoseg.geometry import Box, Geometry
 from autoseg.labels import Labels
 
-SPECK = 0.1
-"""A component with less than this share of the largest one's voxels is taken for a mistake of the locator."""
+SPECK = 0.5
+"""A component with less than this share of the largest one's voxels is a mistake: often the other side's organ."""
+OVERSIZE = 2.0
+"""A located box with an edge longer than this many times a large organ's does not tell where the organ is."""
 
 
 @dataclass(frozen=True)
 class CaseBoxes:
     """Where the organs of a training case are, by class name, as far as they are there.
 
-    located: by a network that has not seen the case. open: classes that nobody contoured in it.
+    located: by a network that has not seen the case, where it can be believed. open: classes that nobody contoured.
     """
 
     geometry: Geometry
@@ -28,11 +31,16 @@ class CaseBoxes:
     open: tuple[str, ...] = ()
 
 
-def find_boxes(labels: np.ndarray, meaning: Labels, *, speck: float = 0.0) -> dict[str, Box]:
-    """The box of each class that is there. labels: (Z, Y, X) label values of exclusive classes.
+@dataclass(frozen=True)
+class Located:
+    """What a locator found, by class name: boxes that an organ can have, and boxes too large to be believed."""
 
-    speck: components, connected over corners too, with less than this share of the largest one's voxels do not count.
-    """
+    boxes: dict[str, Box]
+    oversized: dict[str, Box]
+
+
+def find_boxes(labels: np.ndarray, meaning: Labels) -> dict[str, Box]:
+    """The box of each class that is there. labels: (Z, Y, X) label values of exclusive classes."""
     from scipy.ndimage import find_objects
 
     slices = find_objects(labels)
@@ -40,12 +48,25 @@ def find_boxes(labels: np.ndarray, meaning: Labels, *, speck: float = 0.0) -> di
     for name, (value,) in meaning.classes.items():
         part = slices[value - 1] if value <= len(slices) else None
         if part is not None:
-            box = Box(tuple(axis.start for axis in part), tuple(axis.stop for axis in part))
-            found[name] = _without_specks(labels[part] == value, box, speck) if speck else box
+            found[name] = Box(tuple(axis.start for axis in part), tuple(axis.stop for axis in part))
     return found
 
 
-def _without_specks(mask: np.ndarray, box: Box, speck: float) -> Box:
+def locate(labels: np.ndarray, meaning: Labels, geometry: Geometry, size_mm: Mapping[str, Sequence[float]]) -> Located:
+    """The boxes that a locator's labels (Z, Y, X) give, without SPECKs.
+
+    size_mm: edges of a large organ's box (z, y, x), by class name.
+    """
+    boxes: dict[str, Box] = {}
+    oversized: dict[str, Box] = {}
+    for name, box in find_boxes(labels, meaning).items():
+        inner = _without_specks(meaning.mask(labels[box.slices], name), box)
+        edges = np.multiply(inner.shape, geometry.spacing_mm)
+        (oversized if (edges > OVERSIZE * np.asarray(size_mm[name])).any() else boxes)[name] = inner
+    return Located(boxes, oversized)
+
+
+def _without_specks(mask: np.ndarray, box: Box) -> Box:
     """mask: (z, y, x) bool within the box, with at least one true voxel."""
     from scipy.ndimage import label
 
@@ -53,7 +74,7 @@ def _without_specks(mask: np.ndarray, box: Box, speck: float) -> Box:
     if count == 1:
         return box
     sizes = np.bincount(components.ravel())[1:]
-    kept = Box.around(np.isin(components, np.flatnonzero(sizes >= speck * sizes.max()) + 1))
+    kept = Box.around(np.isin(components, np.flatnonzero(sizes >= SPECK * sizes.max()) + 1))
     assert kept is not None
     return Box(
         tuple(a + b for a, b in zip(box.start, kept.start, strict=True)),

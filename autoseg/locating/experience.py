@@ -146,7 +146,8 @@ def _is_found(case: CaseBoxes, name: str) -> bool:
     if name not in case.located:
         return False
     true, located = case.true[name], case.located[name]
-    return all(max(a, c) < min(b, d) for a, b, c, d in zip(true.start, true.stop, located.start, located.stop))  # noqa: B905
+    starts, stops = np.maximum(true.start, located.start), np.minimum(true.stop, located.stop)
+    return bool((starts < stops).all())
 
 
 def _errors_mm(case: CaseBoxes, name: str) -> np.ndarray:

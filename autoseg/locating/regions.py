@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from autoseg.geometry import Box, Geometry, Shape
+from autoseg.locating.boxes import Located
 from autoseg.locating.experience import Experience
 
 NOWHERE = "the locator found neither it nor an organ that tells where it should be"
@@ -14,7 +15,7 @@ OUTSIDE = "the locator did not find it, and its expected place lies outside the 
 
 @dataclass(frozen=True)
 class Region:
-    """Where an organ is to be segmented. expected: whether only other organs tell that it should be there."""
+    """Where an organ is to be segmented. expected: whether the locator does not tell, at least not believably."""
 
     organ: str
     box: Box
@@ -29,28 +30,29 @@ class Search:
     nowhere: dict[str, str]
 
 
-def plan_search(
-    located: Mapping[str, Box], experience: Experience, geometry: Geometry, least: Mapping[str, Shape]
-) -> Search:
+def plan_search(located: Located, experience: Experience, geometry: Geometry, least: Mapping[str, Shape]) -> Search:
     """Where to look for every organ of the experience.
 
-    located: boxes of the organs that were found. least: voxels that a region has at least, by organ: what one patch of
-    its network sees. Regions lie within the volume.
+    A box too large to be believed is taken only where no other organ tells the place. least: voxels that a region has
+    at least, by organ: what one patch of its network sees. Regions lie within the volume.
     """
     regions, nowhere = [], {}
     for organ in experience.organs:
-        if organ in located:
-            box: Box | None = experience.with_margins(organ, located[organ], geometry)
-        else:
-            box = experience.expected_box(organ, located, geometry)
+        box = _box_of(organ, located, experience, geometry)
         if box is None:
             nowhere[organ] = NOWHERE
         elif min(box.clipped(geometry.shape).shape) < 1:
             nowhere[organ] = OUTSIDE
         else:
             placed = placed_within(box.clipped(geometry.shape), least[organ], geometry.shape)
-            regions.append(Region(organ, placed, expected=organ not in located))
+            regions.append(Region(organ, placed, expected=organ not in located.boxes))
     return Search(tuple(regions), nowhere)
+
+
+def _box_of(organ: str, located: Located, experience: Experience, geometry: Geometry) -> Box | None:
+    if organ in located.boxes:
+        return experience.with_margins(organ, located.boxes[organ], geometry)
+    return experience.expected_box(organ, located.boxes, geometry) or located.oversized.get(organ)
 
 
 def placed_within(box: Box, least: Shape, shape: Shape) -> Box:
@@ -60,9 +62,3 @@ def placed_within(box: Box, least: Shape, shape: Shape) -> Box:
     for a, edge, length, n in zip(box.start, box.shape, lengths, shape, strict=True):
         start.append(min(max(a - (length - edge) // 2, 0), n - length))
     return Box(tuple(start), tuple(a + length for a, length in zip(start, lengths, strict=True)))
-
-
-def union(boxes: Sequence[Box]) -> Box:
-    """The smallest box around at least one box."""
-    starts, stops = [box.start for box in boxes], [box.stop for box in boxes]
-    return Box(tuple(map(min, zip(*starts, strict=True))), tuple(map(max, zip(*stops, strict=True))))

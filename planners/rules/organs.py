@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoseg.fingerprint import Fingerprint
 from autoseg.labels import Labels
@@ -18,6 +18,8 @@ LARGEST_SHARE = 0.5
 MARGIN_SHARE = 0.15
 """Of the box's edge, on either side, before anybody measured how far the locator errs."""
 LEAST_MARGIN_MM = 5.0
+SURROUNDINGS = (2.0, 1.5)
+"""Times the edges of a region, tried first: surroundings help where the time buys a wide network for them too."""
 COARSEST = 1.5
 """Times the spacing of the full resolution, at most, for an organ too large for one patch."""
 
@@ -33,6 +35,12 @@ class OrganGroup:
     def stage_name(self) -> str:
         """Fit for the name of a folder."""
         return "organ_" + "+".join(re.sub(r"[^A-Za-z0-9_.-]+", "_", name) for name in self.region.organs)
+
+    def widened(self, factor: float) -> OrganGroup:
+        """The same with a region whose edges are so many times as long."""
+        edges = zip(self.region_mm, self.region.size_mm, strict=True)
+        margin = tuple((factor * edge - size) / 2 for edge, size in edges)
+        return replace(self, region=replace(self.region, margin_mm=margin))
 
     @property
     def region_mm(self) -> tuple[float, ...]:
