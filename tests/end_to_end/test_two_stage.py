@@ -14,7 +14,7 @@ from autoseg.plans import read_plans
 from dataset_conversion.phantom import write_phantom_dataset
 
 NAME = "Dataset001_Phantom"
-TRAIN = ["train", 1, "3d_two_stage", "--folds", 0, 1, "--epochs", 1, "--iterations-per-epoch", 2, "--threads", 1]
+TRAIN = ["train", 1, "3d_two_stage", "--folds", 0, 1, "--epochs", 1, "--iterations-per-epoch", 1, "--threads", 1]
 
 
 def command(name: str, *arguments: object, root: Path) -> int:
