@@ -153,24 +153,23 @@ def _sums_bytes(chains: Sequence[Chain], source: Source, wanted: Wanted) -> int:
 
 
 def _regions_bytes(chain: TwoStageChain, source: Source) -> int:
-    """The located labels, the probabilities of all regions, and the network, image and logits of the largest."""
-    total = LABEL * source.voxels
-    most = 0
+    """The located labels, the probabilities of all regions, and the network and arrays of the largest."""
+    total, most = LABEL * source.voxels, 0
     for name, predictor in chain.organs.items():
         stage, known = predictor.stage, chain.experience.organs[name]
-        lengths = np.add(known.size_mm, known.margin_low_mm) + known.margin_high_mm
-        voxels = math.prod(
-            min(n, mm / step + 1) for n, mm, step in zip(source.shape, lengths, source.spacing_mm, strict=True)
-        )
-        on_grid = max(
-            math.prod(stage.patch_size),
-            math.prod(mm / step + 1 for mm, step in zip(lengths, stage.spacing_mm, strict=True)),
-        )
+        edges = np.add(known.size_mm, known.margin_low_mm) + known.margin_high_mm
+        on_source = _voxels(edges, source.spacing_mm, source.shape)
+        on_grid = max(math.prod(stage.patch_size), _voxels(edges, chain.plans.in_volume_order(stage.spacing_mm)))
         values = inference_values(stage.network, stage.patch_size, predictor.windows.batch_size)
-        arrays = REGION_ARRAYS * FLOAT * max(voxels, on_grid)
-        most = max(most, int(arrays + NETWORK_FACTOR * FLOAT * values))
-        total += int(FLOAT * voxels)
+        most = max(most, FLOAT * (REGION_ARRAYS * max(on_source, on_grid) + int(NETWORK_FACTOR * values)))
+        total += FLOAT * on_source
     return total + most
+
+
+def _voxels(edges_mm: np.ndarray, spacing_mm: Sequence[float], shape: tuple[int, ...] | None = None) -> int:
+    """Voxels of a box of these edges, at most those of the shape."""
+    counts = [math.ceil(mm / step) for mm, step in zip(edges_mm, spacing_mm, strict=True)]
+    return math.prod(counts if shape is None else map(min, counts, shape))
 
 
 def _written_bytes(chains: Sequence[Chain], source: Source, wanted: Wanted) -> int:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.geometry import Box, Geometry
-from autoseg.inference.chain import ChainOutput, Wanted
+from autoseg.inference.chain import Chain, ChainOutput, Wanted
+from autoseg.inference.memory import Source, case_bytes
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
 from autoseg.inference.two_stage import EXPECTED_ONLY, LOCATED_ONLY, TwoStageChain, make_predictor
 from autoseg.io import Volume
@@ -204,3 +205,10 @@ def test_progress_ends_with_everything_done() -> None:
     scene.chain.run(scene.chain.prepare(volume()), progress=told.append)
     assert told == sorted(told)
     assert told[-1] == 1
+
+
+def test_memory_counts_the_volume_and_the_regions() -> None:
+    chain, source = Scene().chain, Source.of(volume())
+    locating = Chain(chain.predictors, chain.plans, LABELS)
+    more = case_bytes([chain], source, Wanted(), cleans=False) - case_bytes([locating], source, Wanted(), cleans=False)
+    assert more >= source.bytes
