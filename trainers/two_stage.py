@@ -39,7 +39,7 @@ class TwoStageTrainer:
 
     def __init__(self, job: Job) -> None:
         if len(job.stages) < 2 or any((stage.region is None) != (stage is job.stages[0]) for stage in job.stages):
-            raise OptionError(f"{job.configuration} does not segment organs one by one.", "Leave --trainer out.")
+            raise OptionError(f"{job.configuration} has no stages that segment organs.", "Leave out --trainer two_stage.")
         self.job = job
         self.locate, self.organ_stages = job.stages[0], job.stages[1:]
 
