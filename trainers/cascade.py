@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from autoseg.errors import OptionError
+from autoseg.files import checksum
 from autoseg.inference.chain import previous_labels_on_grid
 from autoseg.io import read_labels
 from autoseg.plans import StagePlan
@@ -12,7 +13,7 @@ from autoseg.preprocessing.store import PredictedLabels
 from trainers.finishing import finish
 from trainers.job import Job, TrainingResult
 from trainers.stage import StageTraining
-from trainers.unseen import predict_unseen
+from trainers.unseen import Unseen
 from trainers.validating import Validation
 
 LOGGER = logging.getLogger(__name__)
@@ -25,29 +26,37 @@ class CascadeTrainer:
         if len(job.stages) < 2:
             raise OptionError(f"{job.configuration} has one stage.", "Train it with --trainer standard.")
         self.job = job
+        self.unseen = Unseen(job)
 
     def run(self) -> TrainingResult:
         """Train what is not finished yet, stage by stage."""
-        self.job.write_description()
+        self.job.begin()
+        self._announce()
         previous = None
         for stage, following in zip(self.job.stages, self.job.stages[1:], strict=False):
             previous = self._predict_unseen(StageTraining(self.job, stage, previous), following)
         last = StageTraining(self.job, self.job.stages[-1], previous)
-        LOGGER.info(last.announcement(len(self.job.fold_names)))
         dice = {name: last.run(name).mean_dice for name in self.job.fold_names}
         return finish(self.job, dice)
+
+    def _announce(self) -> None:
+        """Say how long every stage will take, before the first begins."""
+        *earlier, last = self.job.stages
+        for stage in earlier:
+            LOGGER.info(StageTraining(self.job, stage).announcement(self.unseen.runs))
+        LOGGER.info(StageTraining(self.job, last).announcement(len(self.job.fold_names)))
 
     def _predict_unseen(self, training: StageTraining, following: StagePlan) -> PredictedLabels:
         """Train a stage so that every case gets labels from a network that has not seen it, on the next grid."""
         labels = PredictedLabels(self.job.stage_folder(training.stage) / f"unseen_on_{following.grid}")
-        for validation in predict_unseen(training):
+        for validation in self.unseen.predict(training):
             self._put_on_grid(validation, labels, following)
         return labels
 
     def _put_on_grid(self, validation: Validation, labels: PredictedLabels, following: StagePlan) -> None:
-        store = self.job.prepared(following)
+        store, network = self.job.prepared(following), checksum(validation.task.model_file)
         for case_id in validation.task.cases.validation:
-            if not labels.has(case_id) or self.job.options.restart:
+            if labels.made_by(case_id) != network:
                 predicted = read_labels(validation.prediction_file(case_id))
                 on_grid = previous_labels_on_grid(predicted, store.record(case_id))
-                labels.write(case_id, on_grid)
+                labels.write(case_id, on_grid, made_by=network)

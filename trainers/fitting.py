@@ -16,7 +16,7 @@ from autoseg.data.folds import Fold
 from autoseg.data.loader import BatchLoader
 from autoseg.data.regions import CaseRegions
 from autoseg.data.source import Batch, PatchSource
-from autoseg.files import to_json, write_json
+from autoseg.files import to_json
 from autoseg.losses import build_loss
 from autoseg.losses.deep_supervision import DeepSupervision
 from autoseg.networks import build_network
@@ -35,7 +35,6 @@ from trainers.pretrained import load_pretrained
 from trainers.scoring import PatchScore
 
 VALIDATION_SHARE = 0.04
-SETTINGS_FILE = "training.json"
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,11 @@ class FittingTask:
     regions: Mapping[str, CaseRegions] | None = None
 
     @property
+    def record_file(self) -> Path:
+        """What the network is made from; written before training."""
+        return self.folder / "training.json"
+
+    @property
     def model_file(self) -> Path:
         """The finished network; while it is missing, training is not over."""
         return self.folder / "model.safetensors"
@@ -66,7 +70,6 @@ def fit(task: FittingTask, settings: TrainingSettings) -> None:
     """Train, or go on training, until model.safetensors is there. Already finished: nothing is done."""
     if task.model_file.exists():
         return
-    write_json(task.folder / SETTINGS_FILE, settings)
     torch.manual_seed(settings.seed)
     network = _network(task).to(settings.device)
     network.to(memory_format=memory_format(task.stage))  # type: ignore[call-overload]

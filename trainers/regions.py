@@ -12,8 +12,9 @@ from autoseg.data.regions import CaseRegions
 from autoseg.dataset import Case, Dataset
 from autoseg.files import checksum_of
 from autoseg.geometry import Box, Geometry
-from autoseg.inference.two_stage import organ_labels, patch_on_volume
+from autoseg.inference.two_stage import patch_on_volume
 from autoseg.io import read_image, read_labels
+from autoseg.labels import organ_labels
 from autoseg.locating.boxes import CaseBoxes
 from autoseg.locating.experience import Experience
 from autoseg.locating.regions import placed_within

@@ -6,13 +6,13 @@ The organs' networks learn from the true boxes and from those that a locator fou
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from autoseg.data.folds import Fold
 from autoseg.dataset import Case
 from autoseg.errors import OptionError
+from autoseg.files import checksum
 from autoseg.inference.chain import Wanted
 from autoseg.inference.model_files import EXPERIENCE, WEIGHTS
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
@@ -28,7 +28,7 @@ from trainers.finishing import finish
 from trainers.job import Job, TrainingResult
 from trainers.regions import RegionMaker, region_dataset, stored_regions
 from trainers.stage import StageTraining
-from trainers.unseen import predict_unseen
+from trainers.unseen import Unseen
 from trainers.validating import HeldOut, Validation, prediction_file
 
 LOGGER = logging.getLogger(__name__)
@@ -39,13 +39,16 @@ class TwoStageTrainer:
 
     def __init__(self, job: Job) -> None:
         if len(job.stages) < 2 or any((stage.region is None) != (stage is job.stages[0]) for stage in job.stages):
-            raise OptionError(f"{job.configuration} has no stages that segment organs.", "Leave out --trainer two_stage.")
+            raise OptionError(
+                f"{job.configuration} has no stages that segment organs.", "Leave out --trainer two_stage."
+            )
         self.job = job
+        self.unseen = Unseen(job)
         self.locate, self.organ_stages = job.stages[0], job.stages[1:]
 
     def run(self) -> TrainingResult:
         """Train what is not finished yet."""
-        self.job.write_description()
+        self.job.begin()
         self._announce()
         boxes = self._locate()
         makers = [self._prepared_regions(stage, boxes) for stage in self.organ_stages]
@@ -55,34 +58,35 @@ class TwoStageTrainer:
         return finish(self.job, dice)
 
     def _announce(self) -> None:
-        """The time of all organs, which the locator's announcement does not know of."""
-        settings = [StageTraining(self.job, stage).settings for stage in self.organ_stages]
-        each = sum(one.budget_seconds or 0 for one in settings)
-        folds, count = len(self.job.fold_names), len(settings)
-        length = f"{duration(each)} for all of them, {duration(folds * each)} in all" if each else "time follows"
-        LOGGER.info("organs: %d networks in each of %d folds after the locator, %s", count, folds, length)
+        """Say how long every stage will take, before the first begins."""
+        LOGGER.info(StageTraining(self.job, self.locate).announcement(self.unseen.runs))
+        folds = len(self.job.fold_names)
+        for stage in self.organ_stages:
+            LOGGER.info(StageTraining(self.job, stage).announcement(folds))
+        seconds = sum(StageTraining(self.job, stage).settings.budget_seconds or 0 for stage in self.organ_stages)
+        if seconds:
+            LOGGER.info("All organs together: %s per fold, %s in all.", duration(seconds), duration(folds * seconds))
 
     def _locate(self) -> dict[str, CaseBoxes]:
         """Train the locator so that every case has boxes from a network that has not seen it."""
         folder = self.job.stage_folder(self.locate) / "boxes"
-        if self.job.options.restart:
-            shutil.rmtree(folder, ignore_errors=True)
         found = {}
-        for validation in predict_unseen(StageTraining(self.job, self.locate)):
+        for validation in self.unseen.predict(StageTraining(self.job, self.locate)):
+            network = checksum(validation.task.model_file)
             for case_id in validation.task.cases.validation:
                 path = folder / f"{case_id}.json"
-                if not path.exists():
-                    write_boxes(path, self._boxes(self.job.dataset.case(case_id), validation))
+                if not path.exists() or read_boxes(path).made_by != network:
+                    write_boxes(path, self._boxes(self.job.dataset.case(case_id), validation, network))
                 found[case_id] = read_boxes(path)
         return found
 
-    def _boxes(self, case: Case, validation: Validation) -> CaseBoxes:
+    def _boxes(self, case: Case, validation: Validation, network: str) -> CaseBoxes:
         assert case.label is not None
         meaning = self.job.dataset.labels
         truth, predicted = read_labels(case.label), read_labels(validation.prediction_file(case.id))
         sizes = organ_sizes_mm(self.organ_stages, self.job.plans)
         located = locate(predicted.array, meaning, truth.geometry, sizes).boxes
-        return CaseBoxes(truth.geometry, find_boxes(truth.array, meaning), located, case.not_contoured)
+        return CaseBoxes(truth.geometry, find_boxes(truth.array, meaning), located, case.not_contoured, network)
 
     def _prepared_regions(self, stage: StagePlan, boxes: Mapping[str, CaseBoxes]) -> RegionMaker:
         from tqdm import tqdm
@@ -95,8 +99,6 @@ class TwoStageTrainer:
 
     def _run_fold(self, name: str, boxes: Mapping[str, CaseBoxes], makers: list[RegionMaker]) -> float | None:
         folder, cases = self.job.folder / f"fold_{name}", self.job.fold(name)
-        if self.job.options.restart:
-            shutil.rmtree(folder, ignore_errors=True)
         path = folder / EXPERIENCE
         experience = read_experience(path) if path.exists() else self._learn(cases, boxes)
         for maker in makers:

@@ -103,7 +103,8 @@ class Validation:
         """The finished network, ready to predict the prepared cases of its stage."""
         job, options = self.task.job, PredictionOptions(device=self.settings.device)
         network = load_network(self.task.model_file, device=self.settings.device)
-        return StagePredictor([network], job.plans, self.task.stage, job.dataset.labels, options)
+        count = len(self.task.cases.validation)
+        return StagePredictor([network], job.plans, self.task.stage, job.dataset.labels, options, volumes=count)
 
     def predict(self, predictor: StagePredictor, case_id: str) -> Volume:
         """The labels of a prepared case on its own grid."""

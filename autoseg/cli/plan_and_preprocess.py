@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from autoseg.cli import app
 
 if TYPE_CHECKING:
+    from autoseg.checking import Finding
     from autoseg.dataset import Dataset
     from autoseg.fingerprint import Fingerprint
     from autoseg.plans import Plans, Target
@@ -105,7 +106,11 @@ def _one_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace)
 
             write_fingerprint(fingerprint_file, fingerprint)
     else:
-        print("checked and measured before; no file has changed since.")
+        print("measured before; no training case has changed since.")
+        from autoseg.checking import check_without_volumes
+
+        if _report(check_without_volumes(dataset)):
+            return 2
     plans = _plan(dataset, fingerprint, arguments)
     if not arguments.dry_run:
         _write_and_prepare(dataset, plans, workspace, arguments)
@@ -114,11 +119,18 @@ def _one_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace)
 
 def _check(dataset: Dataset, workers: int) -> bool:
     """Show what the check finds; whether there are errors."""
-    from autoseg.checking import check_dataset, format_findings
+    from autoseg.checking import check_dataset
     from autoseg.cli.progress import CaseBar
 
     with CaseBar("checking") as bar:
         findings = check_dataset(dataset, workers, bar.show)
+    return _report(findings)
+
+
+def _report(findings: list[Finding]) -> bool:
+    """Show findings; whether there are errors."""
+    from autoseg.checking import format_findings
+
     print(format_findings(findings))
     return any(finding.is_error for finding in findings)
 
@@ -174,10 +186,14 @@ def _target(arguments: argparse.Namespace) -> Target:
     from autoseg.runtime import available_memory_bytes, choose_device
 
     device = choose_device() if arguments.device == "auto" else arguments.device
-    memory = GPU_MEMORY
-    if device == "cpu":
-        memory = min(MOST_CPU_MEMORY, int(CPU_MEMORY_SHARE * available_memory_bytes()))
+    memory = GPU_MEMORY if device == "cuda" else _cpu_memory(available_memory_bytes())
     return Target(device, arguments.memory or memory, arguments.budget)
+
+
+def _cpu_memory(available_bytes: int) -> int:
+    """A share of what is free, rounded down to a power of two: what is free changes, and plans should not."""
+    share = min(MOST_CPU_MEMORY, max(1, int(CPU_MEMORY_SHARE * available_bytes)))
+    return 1 << (share.bit_length() - 1)
 
 
 def _seconds_per_multiply_add(device: str) -> float | None:
@@ -202,7 +218,7 @@ def _write_and_prepare(dataset: Dataset, plans: Plans, workspace: Workspace, arg
         store = prepare_dataset(dataset, plans, stage, folder, workers=arguments.workers)
         print(f"prepared: {len(store.case_ids())} cases in {folder}")
     configuration = next(name for name in ("3d_cascade", "3d_fullres", "2d") if name in plans.configurations)
-    print(f"next: autoseg_train {int(dataset.name[7:].partition('_')[0])} {configuration}")
+    print(f"next: autoseg_train {int(dataset.name[7:].partition('_')[0])} {configuration}{app.further(arguments)}")
 
 
 def _to_prepare(plans: Plans, arguments: argparse.Namespace) -> Sequence[str]:

@@ -68,6 +68,11 @@ class Chain:
         self.plans = plans
         self.definition = labels
 
+    @property
+    def every_predictor(self) -> tuple[StagePredictor, ...]:
+        """One per stage of the configuration, in order."""
+        return self.predictors
+
     def prepare(self, volume: Volume, *, case_id: str = "case") -> PreparedVolume:
         """A volume (C, Z, Y, X) for every stage."""
         stages = [predictor.stage for predictor in self.predictors]

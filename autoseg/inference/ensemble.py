@@ -96,9 +96,10 @@ class Ensemble:
         labels, probabilities = output.labels, output.probabilities
         assert labels is not None
         geometry = prepared.volumes[0].geometry
-        cleaned = apply_rules(labels, self.rules, self.labels, geometry.voxel_volume_mm3)
+        if self.rules:
+            labels = apply_rules(labels, self.rules, self.labels, geometry.voxel_volume_mm3)
         kept = None if probabilities is None or not keep_probabilities else Volume(probabilities, geometry)
-        return Prediction(Volume(cleaned, geometry), kept, output.not_found)
+        return Prediction(Volume(labels, geometry), kept, output.not_found)
 
     def _output(self, prepared: PreparedInput, progress: Progress | None) -> ChainOutput:
         """Labels, and probabilities where there are any; the arrays of at most two models are held at a time.

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from autoseg.errors import FileError, OptionError
 from autoseg.files import checksum, read_artefact, to_json, write_json
+from autoseg.inference.backends.choice import Choice
 from autoseg.inference.model_files import ModelFiles
 from autoseg.inference.predictor import PredictionOptions
 from autoseg.postprocessing import Rule
 
 MANIFEST = "autoseg_prediction.json"
-MANIFEST_SCHEMA = 1
+MANIFEST_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,19 @@ class ModelRecord:
 class Manifest:
     """What the labels in a folder depend on, and what is done.
 
-    seconds: of prediction, per finished case. not_found: per case that lacks some, the organs that were looked for one
-    by one in vain, with the reason.
+    backend and precision are as asked for; engines: what they came to, per model and stage. seconds: of prediction, per
+    finished case. not_found: per case that lacks some, the organs that were looked for one by one in vain, with the
+    reason.
     """
 
     models: tuple[ModelRecord, ...]
     overlap: float
     flips: str
     precision: str
+    backend: str
     postprocessing: tuple[Rule, ...]
     seconds: dict[str, float]
+    engines: tuple[tuple[Choice, ...], ...] = ()
     not_found: dict[str, dict[str, str]] = field(default_factory=dict)
     schema: int = MANIFEST_SCHEMA
 
@@ -55,7 +59,7 @@ class Manifest:
     @property
     def settings(self) -> Manifest:
         """The manifest before the first case."""
-        return replace(self, seconds={}, not_found={})
+        return replace(self, seconds={}, engines=(), not_found={})
 
 
 def describe(models: Sequence[ModelFiles], options: PredictionOptions, rules: Sequence[Rule]) -> Manifest:
@@ -70,11 +74,11 @@ def describe(models: Sequence[ModelFiles], options: PredictionOptions, rules: Se
         for files in models
     )
     flips = "plan" if options.flips is None else str(options.flips)
-    return Manifest(records, options.overlap, flips, options.precision, tuple(rules), {})
+    return Manifest(records, options.overlap, flips, options.precision, options.backend, tuple(rules), {})
 
 
 def continued(folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest with the cases that an earlier run of the same settings finished in this folder.
+    """The manifest with the cases that an earlier run of the same settings finished in this folder, and its engines.
 
     Raises OptionError where the folder holds predictions made in another way.
     """
@@ -89,7 +93,7 @@ def continued(folder: Path, manifest: Manifest) -> Manifest:
             f"{folder} holds predictions made with other {', '.join(differing)}.",
             "Leave --continue out to make them again, or give another folder.",
         )
-    return replace(manifest, seconds=earlier.seconds, not_found=earlier.not_found)
+    return replace(manifest, seconds=earlier.seconds, engines=earlier.engines, not_found=earlier.not_found)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

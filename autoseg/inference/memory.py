@@ -42,8 +42,8 @@ PREPARED_ARRAYS = 3
 """Float arrays of the source slices of a slab while they are normalised and interpolated."""
 MASKED = 10
 """Bytes per voxel for a mask of what is not zero, with its holes filled."""
-CLEANING = 14
-"""Bytes per voxel of postprocessing: the copy, a mask, components, and what is kept of them."""
+CLEANING = 8
+"""Bytes per voxel of postprocessing: the copy, masks, and the numbers of components."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,7 @@ def _regions_bytes(chain: TwoStageChain, source: Source) -> int:
         edges = np.add(known.size_mm, known.margin_low_mm) + known.margin_high_mm
         on_source = _voxels(edges, source.spacing_mm, source.shape)
         on_grid = max(math.prod(stage.patch_size), _voxels(edges, chain.plans.in_volume_order(stage.spacing_mm)))
-        values = inference_values(stage.network, stage.patch_size, predictor.windows.batch_size)
-        most = max(most, FLOAT * (REGION_ARRAYS * max(on_source, on_grid) + int(NETWORK_FACTOR * values)))
+        most = max(most, FLOAT * REGION_ARRAYS * max(on_source, on_grid) + network_bytes(predictor))
         total += FLOAT * on_source
     return total + most
 
@@ -214,12 +213,14 @@ def _windows_bytes(plans: Plans, predictor: StagePredictor, source: Source, want
 
 
 def network_bytes(predictor: StagePredictor) -> int:
-    """What a window takes: live maps, and with flips or folds the logits so far, those of this pass, and a copy."""
+    """What a window takes: live maps; with flips or folds the sum so far, the logits of this pass, and a copy too."""
     stage, batch = predictor.stage, predictor.windows.batch_size
-    maps = NETWORK_FACTOR * inference_values(stage.network, stage.patch_size, batch)
-    logits = batch * stage.network.out_channels * math.prod(stage.patch_size)
-    passes = len(predictor.flips) * len(predictor.networks)
-    return round(FLOAT * (maps + logits if passes == 1 else max(maps + 2 * logits, 4 * logits)))
+    maps = NETWORK_FACTOR * FLOAT * inference_values(stage.network, stage.patch_size, batch)
+    logits = FLOAT * batch * stage.network.out_channels * math.prod(stage.patch_size)
+    if predictor.choice.precision != "fp32":
+        maps = maps / 2 + logits
+    several = len(predictor.flips) * len(predictor.engines) > 1
+    return round(max(maps + 2 * logits, 4 * logits) if several else maps)
 
 
 def _gigabytes(count: int) -> str:

@@ -10,11 +10,12 @@ import numpy as np
 from torch import nn
 
 from autoseg.geometry import Geometry, Shape
+from autoseg.inference.backends.choice import Choice
 from autoseg.inference.chain import Chain, ChainOutput, PreparedVolume, Progress, Wanted
 from autoseg.inference.merging import OrganProbability, found_organs, merged_labels, merged_probabilities
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
 from autoseg.io import Volume
-from autoseg.labels import Labels
+from autoseg.labels import Labels, organ_labels
 from autoseg.locating.boxes import locate
 from autoseg.locating.experience import Experience
 from autoseg.locating.regions import Region, plan_search
@@ -27,11 +28,6 @@ EXPECTED_ONLY = "the locator did not find it, and its own network found nothing 
 OVERRULED = "other organs are likelier everywhere in its region"
 LOCATING = 0.5
 """The share of a prediction that locating counts for in reports of progress."""
-
-
-def organ_labels(labels: Labels) -> Labels:
-    """What the labels of a region mean: 1 is the organ; 2 was not annotated, where the dataset has such voxels."""
-    return Labels({"organ": (1,)}, None if labels.ignore is None else 2)
 
 
 class TwoStageChain(Chain):
@@ -51,7 +47,12 @@ class TwoStageChain(Chain):
         super().__init__([locator], plans, labels)
         self.experience = experience
         self.organs = {name: one for one in organs if one.stage.region for name in one.stage.region.organs}
-        self._stages = [one.stage for one in organs]
+        self._organ_predictors = tuple(organs)
+
+    @property
+    def every_predictor(self) -> tuple[StagePredictor, ...]:
+        """The locator and the organs', one per stage."""
+        return (*self.predictors, *self._organ_predictors)
 
     def prepare(self, volume: Volume, *, case_id: str = "case") -> PreparedVolume:
         """A volume (C, Z, Y, X) for the locator, and held for its regions."""
@@ -75,7 +76,12 @@ class TwoStageChain(Chain):
         """Segment every organ around where it was located. located: (Z, Y, X) label values on the volume's grid."""
         geometry = cutter.geometry
         least = {name: patch_on_volume(one.stage, self.plans, geometry) for name, one in self.organs.items()}
-        found = locate(located, self.definition, geometry, organ_sizes_mm(self._stages, self.plans))
+        found = locate(
+            located,
+            self.definition,
+            geometry,
+            organ_sizes_mm([one.stage for one in self._organ_predictors], self.plans),
+        )
         search = plan_search(found, self.experience, geometry, least)
         parts = []
         for number, region in enumerate(search.regions, 1):
@@ -112,16 +118,20 @@ class TwoStageChain(Chain):
 
 
 def make_predictor(
-    networks: Sequence[nn.Module],
+    networks: Iterable[nn.Module],
     plans: Plans,
     stage: StagePlan,
     labels: Labels,
     options: PredictionOptions | None = None,
+    *,
+    volumes: int = 1,
+    choice: Choice | None = None,
 ) -> StagePredictor:
     """The predictor of a stage of any kind; one with a region predicts whether a voxel belongs to its organ."""
-    if stage.region is None:
-        return StagePredictor(networks, plans, stage, labels, options)
-    return StagePredictor(networks, plans.of_organ(stage), stage, organ_labels(labels), options)
+    if stage.region is not None:
+        plans, labels = plans.of_organ(stage), organ_labels(labels)
+        volumes *= len(stage.region.organs)
+    return StagePredictor(networks, plans, stage, labels, options, volumes=volumes, choice=choice)
 
 
 def organ_sizes_mm(stages: Iterable[StagePlan], plans: Plans) -> dict[str, tuple[float, ...]]:

@@ -23,12 +23,14 @@ class CaseBoxes:
     """Where the organs of a training case are, by class name, as far as they are there.
 
     located: by a network that has not seen the case, where it can be believed. open: classes that nobody contoured.
+    made_by: checksum of that network.
     """
 
     geometry: Geometry
     true: dict[str, Box]
     located: dict[str, Box]
     open: tuple[str, ...] = ()
+    made_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -79,11 +79,14 @@ class TrainingSettings:
 
 
 def settle(plan: TrainingPlan, options: TrainingOptions, *, precision: str, device: str) -> TrainingSettings:
-    """Merge the plan's defaults and a run's options. precision and device: as decided for this machine."""
+    """Merge the plan's defaults and a run's options. precision and device: as decided for this machine.
+
+    An optimiser other than the plan's comes with its own usual rate: the plan's belongs to the plan's.
+    """
     by_epochs = options.epochs is not None or (options.budget_seconds is None and plan.budget_seconds is None)
     return TrainingSettings(
         optimizer=options.optimizer or plan.optimizer,
-        learning_rate=options.learning_rate or plan.learning_rate,
+        learning_rate=options.learning_rate or _usual_rate(plan, options),
         schedule=options.schedule or plan.schedule,
         loss=options.loss or plan.loss,
         epochs=(options.epochs or plan.epochs) if by_epochs else None,
@@ -104,3 +107,11 @@ def settle(plan: TrainingPlan, options: TrainingOptions, *, precision: str, devi
 def _budget_seconds(plan: TrainingPlan, options: TrainingOptions) -> float | None:
     """The stage's budget of the options, of which this training has a share, or the plan's own."""
     return plan.budget_seconds if options.budget_seconds is None else options.budget_seconds * plan.budget_share
+
+
+def _usual_rate(plan: TrainingPlan, options: TrainingOptions) -> float:
+    if options.optimizer in (None, plan.optimizer):
+        return plan.learning_rate
+    from autoseg.training.optimizers import find_optimizer
+
+    return find_optimizer(options.optimizer).learning_rate

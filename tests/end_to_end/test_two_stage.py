@@ -49,7 +49,7 @@ def test_one_command_trains_the_locator_and_every_organ(model: Path) -> None:
     stages = organ_stages(model)
     expected = [f"stages/{stage}/fold_{n}/model.safetensors" for stage in stages for n in (0, 1)]
     expected += [f"fold_{n}/{file}" for n in (0, 1) for file in ("organs.json", "summary.json")]
-    expected += [f"stages/locate/{part}/summary.json" for part in ("fold_0", "fold_1", "rest")]
+    expected += [f"stages/locate/{part}/summary.json" for part in ("fold_0", "fold_1", "rest_of_0_1")]
     assert len(stages) > 2
     assert [name for name in expected if not (model / name).exists()] == []
     assert len(list((model / "stages" / "locate" / "boxes").glob("*.json"))) == 6

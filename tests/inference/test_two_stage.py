@@ -29,7 +29,7 @@ from autoseg.plans import (
 LABELS = Labels({"eye_left": (1,), "eye_right": (2,), "stem": (3,)})
 SHAPE = (16, 24, 40)
 LEFT, RIGHT, STEM = Box((4, 4, 4), (8, 8, 9)), Box((4, 4, 31), (8, 8, 36)), Box((9, 12, 17), (13, 16, 22))
-FP32 = PredictionOptions(precision="fp32", device="cpu")
+FP32 = PredictionOptions(precision="fp32", device="cpu", backend="torch")
 SIZE = (4.0, 4.0, 5.0)
 
 
@@ -121,7 +121,7 @@ class Scene:
         object.__setattr__(stages[0], "patch_size", SHAPE)
         self.plans = make_plans(stages, mirror_axes)
         self.eyes, self.stem = Known(eyes), Known(bright)
-        none = PredictionOptions(precision="fp32", device="cpu", flips="none")
+        none = PredictionOptions(precision="fp32", device="cpu", backend="torch", flips="none")
         locator = StagePredictor([Known(by_place(names))], self.plans, stages[0], LABELS, none)
         organs = [
             make_predictor([network], self.plans, one, LABELS, FP32)
