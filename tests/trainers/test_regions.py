@@ -78,6 +78,23 @@ def test_the_true_region_holds_the_organ_on_either_side(dataset: Dataset, plans:
             assert all(edge <= n + 1 for edge, n in zip(box.shape, labels.shape, strict=True))
 
 
+def test_a_box_off_to_one_side_is_off_to_the_other_where_the_organ_is_mirrored(
+    dataset: Dataset, plans: Plans, tmp_path: Path
+) -> None:
+    maker, axis = maker_of(dataset, plans, tmp_path), plans.left_right_axis
+    assert axis is not None
+    for case in dataset.cases:
+        maker.prepare(case)
+    found = maker.regions([case.id for case in dataset.cases], experience_of(maker)).of_cases
+    steps: dict[str, int] = {"left": 0, "right": 0}
+    for name, region in found.items():
+        assert region.true is not None
+        assert region.located is not None
+        side = "left" if name.endswith(f"{dataset.labels.names.index(maker.organs[0]) + 1:03d}") else "right"
+        steps[side] += region.located.start[axis] - region.true.start[axis]
+    assert steps["left"] > 0 > steps["right"]
+
+
 def test_a_region_that_is_there_is_not_made_again(dataset: Dataset, plans: Plans, tmp_path: Path) -> None:
     maker, case = maker_of(dataset, plans, tmp_path), dataset.cases[0]
     maker.prepare(case)
