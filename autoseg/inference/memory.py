@@ -113,8 +113,8 @@ class Limit:
         self, chains: Sequence[Chain], source: Source, wanted: Wanted, peak: int, cleans: bool
     ) -> ResourceError:
         assert self.limit_bytes is not None
-        shape = " x ".join(map(str, source.shape))
-        fact = f"Predicting {shape} voxels takes {_gigabytes(peak)}, more than --memory {_gigabytes(self.limit_bytes)}."
+        shape, limit = " x ".join(map(str, source.shape)), self.limit_bytes / 2**30
+        fact = f"Predicting {shape} voxels takes {_gigabytes(peak)}, more than --memory {limit:.2f}G."
         changes = {
             "--save-probabilities left out": (chains, replace(wanted, probabilities=len(chains) > 1), cleans),
             "--no-postprocessing": (chains, wanted, False),
@@ -196,7 +196,10 @@ def _preparing_bytes(plans: Plans, source: Source) -> int:
 
 
 def _windows_bytes(plans: Plans, predictor: StagePredictor, source: Source, wanted: Wanted) -> int:
-    """While windows run: the open planes, a padded or extended copy of the image, and the network or a slab."""
+    """While windows run: the open planes, a padded or extended copy of the image, and the network or a slab.
+
+    On a GPU planes and network lie in its own memory.
+    """
     shape = _prepared_shape(plans, predictor, source)
     windows, stage = predictor.windows, predictor.stage
     padded = [max(length, edge) for length, edge in zip(shape, windows.box, strict=True)]
@@ -205,10 +208,12 @@ def _windows_bytes(plans: Plans, predictor: StagePredictor, source: Source, want
         copied = math.prod(padded) * (FLOAT * (len(plans.channels) + 1) + LABEL)
     elif tuple(padded) != shape:
         copied = math.prod(padded) * FLOAT * len(plans.channels)
+    slab = SLAB_ARRAYS * FLOAT * min(SLAB_VOXELS, BLOCK_ROWS * source.voxels // min(source.shape))
+    if predictor.device != "cpu":
+        return copied + slab
     path = WindowPath.over(shape, windows, predictor.order(shape))
     planes = FLOAT * path.depth(BLOCK_ROWS + 2) * math.prod(axis.length for axis in path.axes[1:])
     classes = 1 if wanted.in_file else stage.network.out_channels
-    slab = SLAB_ARRAYS * FLOAT * min(SLAB_VOXELS, BLOCK_ROWS * source.voxels // min(source.shape))
     return copied + classes * planes + max(network_bytes(predictor), slab)
 
 
@@ -242,9 +247,9 @@ def limit_for_cases(
     *,
     cleans: bool,
 ) -> Limit:
-    """The limit with as much waiting as fits all cases (sources, by id): what was wanted, or none.
+    """The limit with as many volumes waiting as there are and as fit; none, before sums go to a file because of them.
 
-    Raises ResourceError for the first case that does not fit even alone.
+    sources: the cases, by id. Raises ResourceError for the first case that does not fit even alone.
     """
     alone = replace(limit, waiting=0)
     for case_id, source in sources.items():
@@ -252,8 +257,13 @@ def limit_for_cases(
             alone.wanted(chains, source, wanted, cleans=cleans)
         except ResourceError as error:
             raise ResourceError(f"{case_id}: {error.fact}", error.remedy) from error
+    limit = replace(limit, waiting=min(limit.waiting, len(sources) - 1))
     if limit.limit_bytes is None:
         return limit
-    least = replace(wanted, in_file=True)
-    peaks = [limit.peak_bytes(chains, source, least, cleans=cleans) for source in sources.values()]
-    return limit if max(peaks) <= limit.limit_bytes else alone
+
+    def fit(tried: Limit, asked: Wanted) -> bool:
+        peaks = (tried.peak_bytes(chains, source, asked, cleans=cleans) for source in sources.values())
+        return max(peaks) <= (limit.limit_bytes or 0)
+
+    held, filed = replace(wanted, in_file=False), replace(wanted, in_file=True)
+    return limit if fit(limit, held) or (fit(limit, filed) and not fit(alone, held)) else alone

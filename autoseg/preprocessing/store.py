@@ -83,7 +83,7 @@ class PreparedStore:
         return self._stored(case_id).record
 
     def foreground(self, case_id: str) -> dict[str, np.ndarray]:
-        """(n, 3) int32 voxels (z, y, x) by class name, and "annotated" where an ignore label exists."""
+        """(n, 3) int32 voxels (z, y, x) by class name, and foreground.ANNOTATED where an ignore label exists."""
         path = self._path(case_id, "_foreground.npz")
         try:
             with np.load(path, allow_pickle=False) as stored:

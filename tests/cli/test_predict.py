@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -250,3 +251,12 @@ def test_a_wrong_number_of_flips_is_told_by_the_parser(capfd) -> None:
     with pytest.raises(SystemExit):
         predict.make_parser().parse_args(["-i", "a", "-o", "b", "--flips", "some"])
     assert "neither all, none nor a number of flips" in capfd.readouterr().err
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_anything_is_written(root: Path, images: Path, capfd) -> None:
+    assert run(root, images, "out", "--memory", "20M") == 2
+    assert re.search(r"takes .*G, more than --memory 0\.02G\.\s+Give at least --memory", capfd.readouterr().err)
+    assert not (root / "out").exists()
+    assert run(root, images, "bounded", "--memory", "8G") == 0
+    run(root, images, "free")
+    assert_same(root / "bounded", root / "free")
