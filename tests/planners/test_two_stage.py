@@ -12,6 +12,7 @@ from autoseg.labels import Labels
 from autoseg.plans import TWO_STAGE, Plans, Target
 from planners.default import DefaultPlanner
 from planners.options import GIBIBYTE, Overrides, PlanningOptions
+from planners.rules.budget import wanted_iterations
 from planners.rules.flips import windows_along
 
 SIZES = {
@@ -87,7 +88,7 @@ def test_the_networks_of_organs_share_the_budget_of_a_stage() -> None:
 
 def test_an_organ_is_planned_for_the_iterations_that_its_share_buys() -> None:
     (decision,) = (one for one in plan().decisions if one.what == "organ_mandible.widths")
-    assert decision.numbers["wanted_iterations"] == 1800 / 3 * 2.5
+    assert decision.numbers["wanted_iterations"] == wanted_iterations(1800 / 3) != wanted_iterations(1800)
 
 
 def test_pairs_that_are_not_confirmed_have_a_network_each() -> None:
