@@ -43,8 +43,10 @@ class CascadeTrainer:
         """Say how long every stage will take, before the first begins."""
         *earlier, last = self.job.stages
         for stage in earlier:
-            LOGGER.info(StageTraining(self.job, stage).announcement(self.unseen.runs))
-        LOGGER.info(StageTraining(self.job, last).announcement(len(self.job.fold_names)))
+            training = StageTraining(self.job, stage)
+            LOGGER.info(training.announcement(self.unseen.left(training)))
+        training = StageTraining(self.job, last)
+        LOGGER.info(training.announcement(training.left(self.job.fold_names)))
 
     def _predict_unseen(self, training: StageTraining, following: StagePlan) -> PredictedLabels:
         """Train a stage so that every case gets labels from a network that has not seen it, on the next grid."""

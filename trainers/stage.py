@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from autoseg.data.folds import Fold
 from autoseg.errors import OptionError
 from autoseg.evaluation import Summary
+from autoseg.inference.model_files import WEIGHTS
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels, PreparedStore
 from autoseg.training.options import TrainingSettings, settle
@@ -106,8 +108,14 @@ class StageTraining:
         shorter = "autoseg_plan_and_preprocess with the same --budget finds a network that learns faster"
         return f" The plan was made for {duration(planned)}: {shorter}."
 
+    def left(self, fold_names: Sequence[str]) -> int:
+        """How many of these folds have no network yet."""
+        return sum(not (self.folder(name) / WEIGHTS).exists() for name in fold_names)
+
     def announcement(self, runs: int) -> str:
         """How long the trainings of this stage will take, as far as that is known beforehand."""
+        if not runs:
+            return f"{self.stage.name}: trained already."
         settings = self.settings
         what = f"{self.stage.name}: {runs} training{'s' if runs != 1 else ''}"
         if settings.budget_seconds:

@@ -24,6 +24,6 @@ class StandardTrainer:
         """Train what is not finished yet."""
         self.job.begin()
         training = StageTraining(self.job, self.job.stages[0])
-        LOGGER.info(training.announcement(len(self.job.fold_names)))
+        LOGGER.info(training.announcement(training.left(self.job.fold_names)))
         dice = {name: training.run(name).mean_dice for name in self.job.fold_names}
         return finish(self.job, dice)

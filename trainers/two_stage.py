@@ -59,7 +59,8 @@ class TwoStageTrainer:
 
     def _announce(self) -> None:
         """Say how long every stage will take, before the first begins."""
-        LOGGER.info(StageTraining(self.job, self.locate).announcement(self.unseen.runs))
+        locate = StageTraining(self.job, self.locate)
+        LOGGER.info(locate.announcement(self.unseen.left(locate)))
         folds = len(self.job.fold_names)
         for stage in self.organ_stages:
             LOGGER.info(StageTraining(self.job, stage).announcement(folds))

@@ -11,9 +11,11 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from autoseg.data.folds import Fold
 from autoseg.errors import OptionError
+from autoseg.inference.model_files import WEIGHTS
 from trainers.job import ALL_CASES, REST, Job
 from trainers.stage import StageTraining
 from trainers.validating import Validation
@@ -49,10 +51,15 @@ class Unseen:
         covered = {case for name in self.folds for case in self.job.fold(name).validation}
         return tuple(case.id for case in self.job.dataset.cases if case.id not in covered)
 
-    @property
-    def runs(self) -> int:
-        """How many networks of each earlier stage are trained."""
-        return len(self.folds) + bool(self.rest) + (ALL_CASES in self.job.fold_names)
+    def left(self, training: StageTraining) -> int:
+        """How many networks of an earlier stage are not trained yet."""
+        folders = [training.folder(name) for name in self.folds]
+        folders += [self._rest_folder(training)] if self.rest else []
+        folders += [training.folder(ALL_CASES)] if ALL_CASES in self.job.fold_names else []
+        return sum(not (folder / WEIGHTS).exists() for folder in folders)
+
+    def _rest_folder(self, training: StageTraining) -> Path:
+        return self.job.stage_folder(training.stage) / "_".join([REST, *sorted(self.folds)])
 
     def predict(self, training: StageTraining) -> Iterator[Validation]:
         """Train an earlier stage so that every case is among the validation cases of one network, and predict them.
@@ -63,9 +70,8 @@ class Unseen:
         job, rest = self.job, self.rest
         validations = [training.run_cases(job.fold(name), training.folder(name)) for name in self.folds]
         if rest:
-            folder = job.stage_folder(training.stage) / "_".join([REST, *sorted(self.folds)])
             covered = tuple(sorted(case.id for case in job.dataset.cases if case.id not in rest))
-            validations.append(training.run_cases(Fold(covered, rest), folder))
+            validations.append(training.run_cases(Fold(covered, rest), self._rest_folder(training)))
         if ALL_CASES in job.fold_names:
             training.run(ALL_CASES)
         for validation in validations:

@@ -86,11 +86,11 @@ def further(options: argparse.Namespace) -> str:
 
 
 def seconds(text: str) -> float:
-    """Parse a duration: 90, 90s, 10m, 1.5h."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    """Parse a duration: 90s, 10m, 1.5h. Without its unit 2 could be hours or seconds, so that it is refused."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh])", text.strip())
     if not match or float(match[1]) <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 90s, 10m or 1.5h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def size_in_bytes(text: str) -> int:

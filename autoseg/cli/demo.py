@@ -36,8 +36,9 @@ def demo(options: argparse.Namespace) -> int:
     started = time.monotonic()
     workspace = Workspace.open(options.root or Path("autoseg_demo").absolute())
     for name, arguments in _commands(workspace.root, options):
+        arguments = [*arguments, "--root", str(workspace.root)]
         print(f"\n$ autoseg_{name} {' '.join(arguments)}", flush=True)
-        code = _command(name)([*arguments, "--root", str(workspace.root)])
+        code = _command(name)(arguments)
         if code:
             return code
         if name == "convert":

@@ -54,3 +54,14 @@ def test_other_runtime_errors_are_not_hidden() -> None:
 )
 def test_the_next_command_goes_to_the_same_place(given: dict[str, str | None], expected: str) -> None:
     assert app.further(argparse.Namespace(**given)) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90s", 90.0), ("10m", 600.0), ("1.5h", 5400.0)])
+def test_durations(text: str, expected: float) -> None:
+    assert app.seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["2", "0m", "-1s", "m", "10 minutes"])
+def test_a_duration_needs_its_unit(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is not a duration such as"):
+        app.seconds(text)

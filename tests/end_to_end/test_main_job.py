@@ -102,6 +102,7 @@ def test_finished_folds_are_skipped(
         assert command("train", 1, "3d_cascade", "--folds", 0, 1, *TINY, *options, root=root) == 0
     assert (cascade / "fold_0" / "model.safetensors").stat().st_mtime_ns == before
     assert said in caplog.text
+    assert all(f"{stage}: trained already." in caplog.text for stage in ("3d_lowres", "3d_cascade_fullres"))
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

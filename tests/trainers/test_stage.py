@@ -47,3 +47,8 @@ def test_an_iteration_is_estimated_by_its_multiply_adds(monkeypatch: pytest.Monk
     vars(training)["settings"] = SimpleNamespace(device="cpu")
     work = network_cost(probe_spec(), (16, 16, 16), 2).multiply_adds
     assert training._seconds_per_iteration() == pytest.approx(3e-10 * work)
+
+
+def test_nothing_is_announced_for_what_is_trained() -> None:
+    stage: Any = SimpleNamespace(name="3d_fullres")
+    assert StageTraining(SimpleNamespace(), stage).announcement(0) == "3d_fullres: trained already."  # type: ignore[arg-type]
