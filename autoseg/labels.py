@@ -75,6 +75,11 @@ class Labels:
         return painted
 
 
+def organ_labels(labels: Labels) -> Labels:
+    """What the labels of an organ's region mean: 1 is the organ; 2 was not annotated, where the dataset has that."""
+    return Labels({"organ": (1,)}, None if labels.ignore is None else 2)
+
+
 def read_labels_entry(values: dict[str, Any], path: Path) -> Labels:
     """The `labels` of a dataset.json, with regions, region order and ignore label; older {"0": "background"} too."""
     entry = values.get("labels")

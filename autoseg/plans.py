@@ -7,7 +7,7 @@ resampled.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from autoseg.errors import PlanningError
 from autoseg.files import read_artefact, write_json
 
 PLANS_SCHEMA = 1
+TWO_STAGE = "3d_two_stage"
+"""The configuration that locates all organs and then segments each in its region."""
 Ints = tuple[int, ...]
 
 
@@ -104,8 +106,9 @@ class TrainingPlan:
     """The defaults that the planner found for training a stage; options of a run override them.
 
     optimizer: a name in autoseg.training.optimizers.OPTIMIZERS. schedule: in SCHEDULES. epochs and
-    iterations_per_epoch hold where no budget is set; budget_seconds is per fold and stage. augmentation: a strength, 1
-    is the peer's. foreground_fraction: of the patches of a batch, how many are centred on a foreground voxel.
+    iterations_per_epoch hold where no budget is set; budget_seconds is of this training, budget_share what part of a
+    budget per fold and stage it gets: below 1 where several trainings share a stage. augmentation: a strength, 1 is
+    the peer's. foreground_fraction: of the patches of a batch, how many are centred on a foreground voxel.
     weight_average: decay per iteration of the averaged weights that become the model; 0 for none. warmup_iterations: of
     linear growth of the rate.
     """
@@ -117,10 +120,29 @@ class TrainingPlan:
     epochs: int = 1000
     iterations_per_epoch: int = 250
     budget_seconds: float | None = None
+    budget_share: float = 1.0
     augmentation: float = 1.0
     foreground_fraction: float = 0.5
     weight_average: float = 0.0
     warmup_iterations: int = 0
+
+
+@dataclass(frozen=True)
+class RegionPlan:
+    """An organ that is segmented within a region of its own.
+
+    organs: its class, or the left and the right one of a pair that share a network: the right one is mirrored along
+    the plans' left_right_axis. size_mm: edges of a large one's box. margin_mm: around the box, as the network was
+    planned for; what training measured takes its place.
+    """
+
+    organs: tuple[str, ...]
+    size_mm: tuple[float, ...]
+    margin_mm: tuple[float, ...]
+
+    def is_mirrored(self, organ: str) -> bool:
+        """Whether the network sees this organ mirrored."""
+        return organ != self.organs[0]
 
 
 @dataclass(frozen=True)
@@ -130,7 +152,8 @@ class StagePlan:
     spacing_mm: the target per axis. median_shape: of the training cases on that grid (may be fractional). patch_size
     and batch_size: of training and of the sliding window. batch_dice: Dice over the batch as one volume, instead of per
     sample. previous_stage: the stage whose labels arrive as additional channels, in a cascade. flips: all or none, of
-    the mirror axes, over which prediction averages unless it is told otherwise.
+    the mirror axes, over which prediction averages unless it is told otherwise. region: the organ that it segments, in
+    a configuration of two stages; None for a stage that sees whole cases.
     """
 
     name: str
@@ -143,6 +166,7 @@ class StagePlan:
     previous_stage: str | None = None
     training: TrainingPlan = TrainingPlan()
     flips: str = "all"
+    region: RegionPlan | None = None
 
     @property
     def is_2d(self) -> bool:
@@ -213,12 +237,27 @@ class Plans:
     decisions: tuple[Decision, ...] = ()
     schema: int = PLANS_SCHEMA
 
+    def of_organ(self, stage: StagePlan) -> Plans:
+        """The plans as a stage with a region sees them: it knows no sides, and nothing of left and right is flipped."""
+        assert stage.region is not None
+        sided = {name for pair in self.left_right_pairs for name in pair}
+        has_side = self.left_right_axis is not None and bool(sided & set(stage.region.organs))
+        axes = tuple(axis for axis in self.mirror_axes if not (has_side and axis == self.left_right_axis))
+        return replace(self, mirror_axes=axes, left_right_pairs=())
+
+    def in_volume_order(self, lengths: tuple[float, ...]) -> tuple[float, float, float]:
+        """Values of the three plan axes, as those of the volume's axes (z, y, x)."""
+        z, y, x = (lengths[self.transpose.index(axis)] for axis in range(3))
+        return z, y, x
+
     def configuration_stages(self, configuration: str) -> tuple[StagePlan, ...]:
         """The ordered stages of a configuration; PlanningError lists what exists and says how to get a cascade."""
         if configuration not in self.configurations:
             hint = ""
             if configuration == "3d_cascade":
                 hint = " The planner saw no need of a cascade; autoseg_plan_and_preprocess --cascade always forces one."
+            elif configuration == TWO_STAGE:
+                hint = " autoseg_plan_and_preprocess --explain tells why not, --two-stage always forces it."
             known = ", ".join(self.configurations)
             raise PlanningError(
                 f"The plans {self.name!r} have no configuration {configuration!r}.", f"They have {known}.{hint}"

@@ -48,14 +48,21 @@ def stage_cost(
 
 
 def prepared_bytes(stage: StagePlan, plans: Plans, fingerprint: Fingerprint) -> int:
-    """Disk that the prepared cases of a stage take; a 2D stage does not resample across slices."""
+    """Disk that the prepared cases of a stage take; a 2D stage does not resample across slices.
+
+    Of a stage with a region: the regions of its organs.
+    """
+    voxel_bytes = IMAGE_BYTES * len(plans.channels) + LABEL_BYTES
+    if stage.region is not None:
+        present = sum(fingerprint.classes[organ].present for organ in stage.region.organs)
+        return round(present * math.prod(stage.median_shape) * voxel_bytes)
     total = 0.0
     for case in fingerprint.cases.values():
         edges = [case.cropped_shape[axis] for axis in plans.transpose]
         spacing = [case.spacing_mm[axis] for axis in plans.transpose]
         target = (spacing[0], *stage.spacing_mm) if stage.is_2d else stage.spacing_mm
         total += math.prod(edge * old / new for edge, old, new in zip(edges, spacing, target, strict=True))
-    return round(total * (IMAGE_BYTES * len(plans.channels) + LABEL_BYTES))
+    return round(total * voxel_bytes)
 
 
 def explain(plans: Plans, fingerprint: Fingerprint, seconds_per_multiply_add: float | None = None) -> str:

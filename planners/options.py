@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from autoseg.errors import OptionError
 from autoseg.plans import Ints, Target
+from planners.rules.budget import DEFAULT_BUDGET_SECONDS
 
 GIBIBYTE = 1024**3
-CASCADES = ("auto", "always", "never")
+WISHES = ("auto", "always", "never")
 MIRRORS = ("auto", "all", "none")
 GOLDEN_TARGET = Target("cuda", 8 * GIBIBYTE)
 """The GPU that the peer's rules were made for."""
@@ -20,8 +21,8 @@ class Overrides:
 
     Per-axis values are in the volume's order (z, y, x). base_filters: channels of the finest level. pooling: how many
     times the resolution is halved. patch_size: three edges for the 3D stages, or two for the 2D one. batch_size: of
-    every stage. spacing_mm: of the full resolution. cascade: auto, always or never. mirror: auto,
-    all or none, of the axes along which it is safe.
+    every stage. spacing_mm: of the full resolution. cascade, two_stage: auto, always or never. mirror: auto, all or
+    none, of the axes along which it is safe.
     """
 
     base_filters: int | None = None
@@ -30,6 +31,7 @@ class Overrides:
     batch_size: int | None = None
     spacing_mm: tuple[float, ...] | None = None
     cascade: str = "auto"
+    two_stage: str = "auto"
     mirror: str = "auto"
 
     def __post_init__(self) -> None:
@@ -44,8 +46,10 @@ class Overrides:
             )
         if self.spacing_mm is not None and (len(self.spacing_mm) != 3 or not min(self.spacing_mm) > 0):
             raise OptionError(f"--spacing must be three positive numbers of mm (z,y,x), not {self.spacing_mm}.")
-        if self.cascade not in CASCADES:
-            raise OptionError(f"--cascade must be one of {', '.join(CASCADES)}, not {self.cascade!r}.")
+        for name in ("cascade", "two_stage"):
+            value = getattr(self, name)
+            if value not in WISHES:
+                raise OptionError(f"--{name.replace('_', '-')} must be one of {', '.join(WISHES)}, not {value!r}.")
         if self.mirror not in MIRRORS:
             raise OptionError(f"--mirror must be one of {', '.join(MIRRORS)}, not {self.mirror!r}.")
 
@@ -71,6 +75,12 @@ class PlanningOptions:
             raise OptionError(f"--memory must be positive, not {self.target.memory_bytes}.")
         if self.target.budget_seconds is not None and self.target.budget_seconds <= 0:
             raise OptionError(f"--budget must be positive, not {self.target.budget_seconds}.")
+
+    @property
+    def budget_seconds(self) -> float | None:
+        """Per fold and stage: on a CPU there always is one."""
+        default = DEFAULT_BUDGET_SECONDS if self.target.device == "cpu" else None
+        return self.target.budget_seconds or default
 
     @property
     def mirrors(self) -> bool:

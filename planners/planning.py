@@ -7,25 +7,26 @@ from dataclasses import dataclass, replace
 from autoseg.errors import PlanningError
 from autoseg.fingerprint import Fingerprint
 from autoseg.labels import Labels
-from autoseg.plans import ChannelPlan, Ints, NetworkSpec, Plans, StagePlan, TrainingPlan
+from autoseg.plans import TWO_STAGE, ChannelPlan, Ints, NetworkSpec, Plans, StagePlan
 from planners import reasons
 from planners.cascade import LowResolution, find_low_resolution
 from planners.options import PlanningOptions
 from planners.recipe import Recipe
-from planners.rules import budget
 from planners.rules.air import Air, choose_air
 from planners.rules.flips import Flips, choose_flips
 from planners.rules.mirroring import Mirroring, choose_mirroring
 from planners.rules.normalization import plan_channels
 from planners.rules.spacing import Grid, TargetSpacing, axis_order, resampled_median_shape, target_spacing
-from planners.stages import StageDraft, StagePlanner
+from planners.stages import StageDraft, StagePlanner, training_plan
+from planners.two_stage import TwoStage, plan_two_stage, two_stage_plans
 
 
 @dataclass(frozen=True)
 class Drafts:
     """Everything that was decided, before it is written down as plans.
 
-    stages: by name, in the order of the plans. low: the search for a low resolution; None where there is no 3D.
+    stages: by name, in the order of the plans. low: the search for a low resolution; two_stage: the locator and the
+    organs; both None where there is no 3D.
     """
 
     spacing: TargetSpacing
@@ -35,6 +36,7 @@ class Drafts:
     air: Air
     stages: dict[str, StageDraft]
     low: LowResolution | None
+    two_stage: TwoStage | None
 
     def has_batch_dice(self, name: str) -> bool:
         """Whether Dice is taken over the batch: where a patch shows only a part of the case, and in a CPU's cascade.
@@ -68,6 +70,7 @@ def make_plans(
     stages = {name: _stage_plan(name, draft, drafts, options) for name, draft in drafts.stages.items()}
     if "3d_lowres" in stages:
         stages["3d_cascade_fullres"] = _guided(stages["3d_fullres"], "3d_lowres", len(labels.classes))
+    located = {} if drafts.two_stage is None else two_stage_plans(drafts.two_stage, drafts.mirroring, options)
     return Plans(
         name=options.name,
         planner=recipe.planner,
@@ -76,8 +79,8 @@ def make_plans(
         target=options.target,
         transpose=drafts.transpose,
         channels=drafts.channels,
-        stages=stages,
-        configurations=_configurations(stages),
+        stages=stages | located,
+        configurations=_configurations(stages) | ({TWO_STAGE: tuple(located)} if located else {}),
         mirror_axes=drafts.mirroring.axes,
         left_right_axis=drafts.mirroring.left_right_axis,
         left_right_pairs=drafts.mirroring.pairs,
@@ -105,7 +108,10 @@ def _draft(recipe: Recipe, fingerprint: Fingerprint, labels: Labels, options: Pl
     stages, low = _draft_stages(fullres, planner)
     _check_pooling(stages, options)
     mirroring = choose_mirroring(fingerprint, labels, transpose, wanted=options.mirrors)
-    return Drafts(spacing, transpose, plan_channels(fingerprint), mirroring, choose_air(fingerprint), stages, low)
+    full = stages.get("3d_fullres")
+    two_stage = None if full is None else plan_two_stage(full, planner, fingerprint, labels, transpose)
+    channels, air = plan_channels(fingerprint), choose_air(fingerprint)
+    return Drafts(spacing, transpose, channels, mirroring, air, stages, low, two_stage)
 
 
 def _full_grid(spacing: TargetSpacing, shape: tuple[float, ...], transpose: Ints) -> Grid:
@@ -155,21 +161,8 @@ def _stage_plan(name: str, draft: StageDraft, drafts: Drafts, options: PlanningO
         batch_size=draft.batch_size,
         network=draft.spec,
         batch_dice=drafts.has_batch_dice(name),
-        training=_training(draft, options),
+        training=training_plan(draft, options),
         flips=drafts.flips(name, options).chosen,
-    )
-
-
-def _training(draft: StageDraft, options: PlanningOptions) -> TrainingPlan:
-    seconds = options.target.budget_seconds
-    if draft.choice is None:
-        return TrainingPlan(budget_seconds=seconds)
-    per_epoch = budget.iterations_per_epoch(draft.choice.iterations)
-    return replace(
-        budget.CPU_TRAINING,
-        epochs=max(1, draft.choice.iterations // per_epoch),
-        iterations_per_epoch=per_epoch,
-        budget_seconds=seconds or budget.DEFAULT_BUDGET_SECONDS,
     )
 
 

@@ -15,6 +15,7 @@ from planners.recipe import BASE_FILTERS, WIDEST, Recipe
 from planners.rules import budget
 from planners.rules.normalization import MASKED_BELOW
 from planners.stages import StageDraft
+from planners.two_stage_reasons import two_stage_decisions
 
 if TYPE_CHECKING:
     from planners.planning import Drafts
@@ -36,6 +37,8 @@ def decisions(
     ]
     for name, draft in drafts.stages.items():
         found += stage_decisions(name, draft, drafts, options, recipe)
+    if drafts.two_stage is not None:
+        found += two_stage_decisions(drafts.two_stage, drafts.mirroring, options)
     return tuple(found)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoseg.errors import PlanningError
-from autoseg.plans import Ints, NetworkSpec
+from autoseg.plans import Ints, NetworkSpec, TrainingPlan
 from planners.options import GIBIBYTE, PlanningOptions
 from planners.recipe import BASE_FILTERS, REFERENCE_BATCH, Recipe
 from planners.rules import budget
@@ -138,10 +138,11 @@ class StagePlanner:
         )
 
     def _fit_to_budget(self, draft: StageDraft, patch_is_given: bool) -> StageDraft:
-        target = self.options.target
+        target, seconds = self.options.target, self.options.budget_seconds
+        assert seconds is not None
         choice = budget.choose(
             self._candidates(draft, patch_is_given),
-            budget_seconds=target.budget_seconds or budget.DEFAULT_BUDGET_SECONDS,
+            budget_seconds=seconds,
             seconds_per_multiply_add=budget.plausible_speed(self.options.seconds_per_multiply_add),
             memory_bytes=target.memory_bytes,
         )
@@ -194,3 +195,19 @@ class StagePlanner:
             if math.prod(topology.patch_size) < least:
                 return
             yield topology
+
+
+def training_plan(draft: StageDraft, options: PlanningOptions, *, share: float = 1.0) -> TrainingPlan:
+    """How a stage is trained by default. share: of the budget per fold and stage that it was drafted for."""
+    seconds = options.budget_seconds
+    budget_seconds = None if seconds is None else seconds * share
+    if draft.choice is None:
+        return TrainingPlan(budget_seconds=budget_seconds, budget_share=share)
+    per_epoch = budget.iterations_per_epoch(draft.choice.iterations)
+    return replace(
+        budget.CPU_TRAINING,
+        epochs=max(1, draft.choice.iterations // per_epoch),
+        iterations_per_epoch=per_epoch,
+        budget_seconds=budget_seconds,
+        budget_share=share,
+    )

@@ -7,4 +7,5 @@ A trainer is a final class made with a Job, whose run() gives a TrainingResult. 
 TRAINERS = {
     "standard": "trainers.standard:StandardTrainer",
     "cascade": "trainers.cascade:CascadeTrainer",
+    "two_stage": "trainers.two_stage:TwoStageTrainer",
 }

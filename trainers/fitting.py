@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch import nn
 
 from autoseg.data.folds import Fold
 from autoseg.data.loader import BatchLoader
+from autoseg.data.regions import CaseRegions
 from autoseg.data.source import Batch, PatchSource
 from autoseg.files import to_json
 from autoseg.losses import build_loss
@@ -41,7 +42,8 @@ class FittingTask:
     """A network to be fitted.
 
     title: for the progress report. cases: of training and of validation. previous: labels of the stage before, in a
-    cascade. folder: gets model.safetensors, training.json, training.jsonl, progress.png and a checkpoint.
+    cascade. folder: gets model.safetensors, training.json, training.jsonl, progress.png and a checkpoint. regions:
+    where each case is looked at, None for everywhere.
     """
 
     title: str
@@ -51,6 +53,7 @@ class FittingTask:
     cases: Fold
     previous: PredictedLabels | None
     folder: Path
+    regions: Mapping[str, CaseRegions] | None = None
 
     @property
     def record_file(self) -> Path:
@@ -143,6 +146,7 @@ def _source(task: FittingTask, settings: TrainingSettings, *, training: bool) ->
         seed=settings.seed,
         augmentation=settings.augmentation if training else 0.0,
         foreground_fraction=settings.foreground_fraction,
+        regions=task.regions,
     )
 
 

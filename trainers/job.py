@@ -12,7 +12,7 @@ from autoseg.dataset import Dataset, read_channel_names
 from autoseg.errors import OptionError
 from autoseg.files import read_json, write_json
 from autoseg.inference.model_files import finished_folds
-from autoseg.labels import read_labels_entry
+from autoseg.labels import organ_labels, read_labels_entry
 from autoseg.plans import Plans, StagePlan, read_plans, write_plans
 from autoseg.preprocessing.store import PreparedStore
 from autoseg.training.options import TrainingOptions
@@ -65,8 +65,12 @@ class Job:
         return self.folds[int(name)]
 
     def stage_folder(self, stage: StagePlan) -> Path:
-        """Where the folds of a stage lie: the last stage's on top of the model folder, earlier ones under stages/."""
-        return self.folder if stage is self.stages[-1] else self.folder / "stages" / stage.name
+        """Where the folds of a stage lie: the last stage's on top of the model folder, earlier ones under stages/.
+
+        So do all that segment an organ, because the answer is made of several of them.
+        """
+        on_top = stage is self.stages[-1] and stage.region is None
+        return self.folder if on_top else self.folder / "stages" / stage.name
 
     def prepared(self, stage: StagePlan) -> PreparedStore:
         """The prepared cases of a stage; what is missing or stale is prepared now."""
@@ -101,11 +105,12 @@ class Job:
         labels = self.dataset.labels
         for stage in self.stages:
             inputs = len(self.dataset.channel_names) + (len(labels.classes) if stage.previous_stage else 0)
+            outputs = (labels if stage.region is None else organ_labels(labels)).output_count
             network = stage.network
-            if (network.in_channels, network.out_channels) != (inputs, labels.output_count):
+            if (network.in_channels, network.out_channels) != (inputs, outputs):
                 raise OptionError(
                     f"The plans {self.plans.name!r} have a network of {network.in_channels} inputs and "
-                    f"{network.out_channels} outputs, but the dataset now asks for {inputs} and {labels.output_count}.",
+                    f"{network.out_channels} outputs, but the dataset now asks for {inputs} and {outputs}.",
                     "Its channels or labels have changed: run autoseg_plan_and_preprocess again.",
                 )
 

@@ -17,6 +17,7 @@ from autoseg.training.reporting import duration
 from trainers.fitting import FittingTask, fit
 from trainers.job import Job
 from trainers.provenance import FittingRecord
+from trainers.regions import OrganRegions
 from trainers.validating import Validation
 
 LOGGER = logging.getLogger(__name__)
@@ -26,16 +27,20 @@ FAR_LONGER = 3
 
 @dataclass(frozen=True)
 class StageTraining:
-    """One stage of a job, with the labels of the stage before it in a cascade."""
+    """One stage of a job, with the labels of the stage before it in a cascade.
+
+    organs: the prepared regions, where the stage segments an organ; the job's dataset then consists of them.
+    """
 
     job: Job
     stage: StagePlan
     previous: PredictedLabels | None = None
+    organs: OrganRegions | None = None
 
     @cached_property
     def store(self) -> PreparedStore:
         """The prepared cases; missing ones are prepared now."""
-        return self.job.prepared(self.stage)
+        return self.job.prepared(self.stage) if self.organs is None else self.organs.store
 
     @cached_property
     def settings(self) -> TrainingSettings:
@@ -67,7 +72,8 @@ class StageTraining:
         if not cases.train:
             raise OptionError(f"{folder.name} has no training cases.", "Check the splits file.")
         title = f"{self.job.dataset.name} {self.stage.name} {folder.name}"
-        task = FittingTask(title, self.job, self.stage, self.store, cases, self.previous, folder)
+        regions = None if self.organs is None else self.organs.of_cases
+        task = FittingTask(title, self.job, self.stage, self.store, cases, self.previous, folder, regions)
         settings = self._settle(task)
         fit(task, settings)
         return Validation(task, settings)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from autoseg.dataset import Case
+from autoseg.dataset import Case, Dataset
 from autoseg.evaluation import ClassScores, Summary, evaluate_case, summarize
 from autoseg.files import from_json, read_json, write_json
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
@@ -24,47 +26,78 @@ LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """The held-out cases of a fold. title: for the progress report. folder: gets validation/ and summary.json."""
+
+    dataset: Dataset
+    title: str
+    case_ids: tuple[str, ...]
+    folder: Path
+
+    def run(self, make_predict: Callable[[], Callable[[str], Volume]]) -> Summary:
+        """Predict and score what is missing; a finished fold is read.
+
+        make_predict: called when a case must be predicted, gives what makes labels of a case id on the case's own grid.
+        summary.json is written last: while it is missing, the fold is not finished.
+        """
+        path = self.folder / "summary.json"
+        if path.exists():
+            return from_json(Summary, read_json(path), path)
+        started = time.monotonic()
+        summary = summarize(self._scores(make_predict))
+        write_json(path, summary)
+        if summary.mean_dice is not None:
+            spent, count = duration(time.monotonic() - started), len(self.case_ids)
+            LOGGER.info("%s: mean Dice %.3f over %d held-out cases, %s", self.title, summary.mean_dice, count, spent)
+        return summary
+
+    def _scores(self, make_predict: Callable[[], Callable[[str], Volume]]) -> dict[str, dict[str, ClassScores]]:
+        from tqdm import tqdm
+
+        scores, predict = {}, None
+        for case_id in tqdm(self.case_ids, f"{self.title} held out", unit="case", disable=None):
+            path = prediction_file(self.folder, case_id, self.dataset)
+            if not path.exists():
+                predict = predict or make_predict()
+                write_labels(path, predict(case_id))
+            scores[case_id] = self._score(case_id, path)
+        return scores
+
+    def _score(self, case_id: str, path: Path) -> dict[str, ClassScores]:
+        case: Case = self.dataset.case(case_id)
+        assert case.label is not None
+        reference = read_labels(case.label)
+        return evaluate_case(
+            read_labels(path).array,
+            reference.array,
+            self.dataset.labels,
+            reference.geometry,
+            not_contoured=case.not_contoured,
+            surface=False,
+        )
+
+
+def prediction_file(folder: Path, case_id: str, dataset: Dataset) -> Path:
+    """The predicted labels of a held-out case of a fold, on the case's own grid."""
+    return folder / "validation" / f"{case_id}{dataset.file_ending}"
+
+
+@dataclass(frozen=True)
 class Validation:
     """The held-out predictions of one fitted network, and their scores."""
 
     task: FittingTask
     settings: TrainingSettings
 
-    @property
-    def summary_file(self) -> Path:
-        """Written last: while it is missing, the fold is not finished."""
-        return self.task.folder / "summary.json"
-
     def prediction_file(self, case_id: str) -> Path:
         """The predicted labels of a case, on the case's own grid."""
-        return self.task.folder / "validation" / f"{case_id}{self.task.job.dataset.file_ending}"
+        return prediction_file(self.task.folder, case_id, self.task.job.dataset)
 
     def run(self) -> Summary:
         """Predict and score what is missing; a finished fold is read."""
-        if self.summary_file.exists():
-            return from_json(Summary, read_json(self.summary_file), self.summary_file)
-        started = time.monotonic()
-        summary = summarize(self._scores())
-        write_json(self.summary_file, summary)
-        if summary.mean_dice is not None:
-            spent = duration(time.monotonic() - started)
-            count = len(self.task.cases.validation)
-            LOGGER.info(
-                "%s: mean Dice %.3f over %d held-out cases, %s", self.task.title, summary.mean_dice, count, spent
-            )
-        return summary
-
-    def _scores(self) -> dict[str, dict[str, ClassScores]]:
-        from tqdm import tqdm
-
-        scores, predictor = {}, None
-        for case_id in tqdm(self.task.cases.validation, f"{self.task.title} held out", unit="case", disable=None):
-            path = self.prediction_file(case_id)
-            if not path.exists():
-                predictor = predictor or self.predictor()
-                write_labels(path, self.predict(predictor, case_id))
-            scores[case_id] = self._score(case_id, path)
-        return scores
+        task = self.task
+        held_out = HeldOut(task.job.dataset, task.title, task.cases.validation, task.folder)
+        return held_out.run(lambda: partial(self.predict, self.predictor()))
 
     def predictor(self) -> StagePredictor:
         """The finished network, ready to predict the prepared cases of its stage."""
@@ -80,16 +113,3 @@ class Validation:
         restorer = LabelRestorer(record, self.task.job.dataset.labels, order=predictor.order(image.shape[1:]))
         predictor.stream(image, restorer, None if previous is None else np.asarray(previous.read(case_id)))
         return Volume(restorer.restored, record.geometry)
-
-    def _score(self, case_id: str, path: Path) -> dict[str, ClassScores]:
-        case: Case = self.task.job.dataset.case(case_id)
-        assert case.label is not None
-        reference = read_labels(case.label)
-        return evaluate_case(
-            read_labels(path).array,
-            reference.array,
-            self.task.job.dataset.labels,
-            reference.geometry,
-            not_contoured=case.not_contoured,
-            surface=False,
-        )

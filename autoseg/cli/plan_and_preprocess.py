@@ -28,7 +28,7 @@ order z,y,x. Without -c the 3D configurations are prepared; autoseg_train prepar
 MOST_CPU_MEMORY = 16 * 1024**3
 CPU_MEMORY_SHARE = 0.5
 GPU_MEMORY = 8 * 1024**3
-GRIDS = ("2d", "3d_lowres", "3d_fullres")
+GRIDS = ("2d", "3d_lowres", "3d_fullres", "locate")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -59,6 +59,9 @@ def _add_planning_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--spacing", type=app.numbers, help="of the full resolution in mm: 3,1,1")
     group.add_argument(
         "--cascade", default="auto", choices=("auto", "always", "never"), help="plan a low resolution first"
+    )
+    group.add_argument(
+        "--two-stage", default="auto", choices=("auto", "always", "never"), help="plan to locate, then segment organs"
     )
     group.add_argument(
         "--mirror", default="auto", choices=("auto", "all", "none"), help="flip patches (auto: on a GPU only)"
@@ -169,6 +172,7 @@ def _plan(dataset: Dataset, fingerprint: Fingerprint, arguments: argparse.Namesp
         batch_size=arguments.batch_size,
         spacing_mm=arguments.spacing,
         cascade=arguments.cascade,
+        two_stage=arguments.two_stage,
         mirror=arguments.mirror,
     )
     options = PlanningOptions(arguments.plans_name, target, overrides, speed)
@@ -203,7 +207,8 @@ def _write_and_prepare(dataset: Dataset, plans: Plans, workspace: Workspace, arg
     from autoseg.plans import write_plans
     from autoseg.preprocessing.preparation import prepare_dataset
 
-    wanted = {stage.grid: stage for name in _to_prepare(plans, arguments) for stage in plans.configuration_stages(name)}
+    stages = [stage for name in _to_prepare(plans, arguments) for stage in plans.configuration_stages(name)]
+    wanted = {stage.grid: stage for stage in stages if stage.region is None}
     path = workspace.plans_file(dataset.name, plans.name)
     write_plans(path, plans)
     print(f"plans: {path}")
@@ -212,15 +217,17 @@ def _write_and_prepare(dataset: Dataset, plans: Plans, workspace: Workspace, arg
         folder = workspace.grid(dataset.name, plans.name, grid)
         store = prepare_dataset(dataset, plans, stage, folder, workers=arguments.workers)
         print(f"prepared: {len(store.case_ids())} cases in {folder}")
-    configuration = "3d_cascade" if "3d_cascade" in plans.configurations else next(reversed(plans.configurations))
+    configuration = next(name for name in ("3d_cascade", "3d_fullres", "2d") if name in plans.configurations)
     print(f"next: autoseg_train {int(dataset.name[7:].partition('_')[0])} {configuration}{app.further(arguments)}")
 
 
 def _to_prepare(plans: Plans, arguments: argparse.Namespace) -> Sequence[str]:
-    """The configurations to prepare for: those asked for, else all that are 3D, else all."""
+    """The configurations to prepare for: those asked for, else all that are 3D, of one stage or a cascade, else all."""
+    from autoseg.plans import TWO_STAGE
+
     if arguments.configuration:
         return arguments.configuration
-    volumes = [name for name in plans.configurations if name != "2d"]
+    volumes = [name for name in plans.configurations if name not in ("2d", TWO_STAGE)]
     return volumes or list(plans.configurations)
 
 

@@ -64,18 +64,26 @@ class PredictionProgress:
             self._bar.set_description_str(f"{case_id} ({min(self._finished + 1, self.count)} of {self.count})")
             self._bar.set_postfix_str(f"{self._left(self._bar.n)} left")
 
-    def _written(self, case_id: str, seconds: float) -> None:
+    def _written(self, case_id: str, seconds: float, not_found: dict[str, str]) -> None:
         from autoseg.inference.manifest import write_manifest
 
         self._finished += 1
-        self.manifest = self.manifest.with_case(case_id, seconds)
+        self.manifest = self.manifest.with_case(case_id, seconds, not_found)
         write_manifest(self.folder, self.manifest)
+        for organ, reason in not_found.items():
+            self._warn(f"{case_id}: {organ} was not found: {reason}")
         self._tell(f"{case_id}: {seconds:.1f} s")
 
     def _failed(self, case_id: str, error: AutosegError) -> None:
         self._finished += 1
         self.failures[case_id] = error
         self._tell(f"{case_id}: left out: {error}")
+
+    def _warn(self, text: str) -> None:
+        if self._bar is None:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            self._bar.write(text, file=sys.stderr)
 
     def _tell(self, text: str) -> None:
         if self._bar is None:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from autoseg.cli import app
 
 if TYPE_CHECKING:
-    from autoseg.plans import Plans
+    from autoseg.plans import Plans, StagePlan
     from trainers.job import TrainingResult
 
 EPILOG = """examples:
   autoseg_train 4 3d_fullres                      all folds; those that are finished are skipped
   autoseg_train 4 3d_fullres --folds 0 --budget 10m
   autoseg_train 10 3d_cascade --folds 0 1 --budget 30m
+  autoseg_train 10 3d_two_stage --budget 30m      a locator, then a network for each organ
 
 A run that was stopped continues when the same command is given again."""
 
@@ -25,7 +26,9 @@ def make_parser() -> argparse.ArgumentParser:
     """The options of autoseg_train."""
     parser = app.parser("Train a configuration of a planned dataset.", EPILOG)
     parser.add_argument("dataset", help="id or name of the dataset: 4, 004 or Dataset004_Hippocampus")
-    parser.add_argument("configuration", help="2d, 3d_fullres, 3d_lowres or 3d_cascade, as far as the plans have it")
+    parser.add_argument(
+        "configuration", help="2d, 3d_fullres, 3d_lowres, 3d_cascade or 3d_two_stage, as far as the plans have it"
+    )
     parser.add_argument(
         "--folds", nargs="+", default=(), metavar="N", help="folds to train, or 'all' (default: every fold)"
     )
@@ -40,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--patience", type=int, metavar="EPOCHS", help="stop after this many epochs without progress")
     parser.add_argument("--pretrained", type=Path, metavar="FOLDER", help="start from the weights of this model")
     parser.add_argument("--seed", type=int, default=0, help="of weights and patches (default: 0)")
-    parser.add_argument("--trainer", help="standard, cascade or package.module:Class (default: by the configuration)")
+    parser.add_argument("--trainer", help="standard, cascade, two_stage or package.module:Class")
     parser.add_argument("--plans-name", default="plans", help="which plans (default: plans)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
     parser.add_argument(
@@ -88,7 +91,7 @@ def train(arguments: argparse.Namespace) -> int:
     )
     plans = _read_plans(workspace.plans_file(name, arguments.plans_name), arguments.dataset)
     stages = plans.configuration_stages(arguments.configuration)
-    trainer_name = arguments.trainer or ("cascade" if len(stages) > 1 else "standard")
+    trainer_name = arguments.trainer or _trainer_for(stages)
     trainer_class = resolve("trainer", TRAINERS, trainer_name)
     from trainers.job import Job
 
@@ -97,6 +100,12 @@ def train(arguments: argparse.Namespace) -> int:
     result = trainer_class(Job(workspace, dataset, plans, arguments.configuration, folder, options)).run()
     _tell(result, name, arguments)
     return 0
+
+
+def _trainer_for(stages: tuple[StagePlan, ...]) -> str:
+    if any(stage.region for stage in stages):
+        return "two_stage"
+    return "cascade" if len(stages) > 1 else "standard"
 
 
 def _read_plans(path: Path, dataset: str) -> Plans:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -32,8 +32,18 @@ class SamplingOptions:
     centre_on_annotated: bool = False
 
 
+class Sampler(Protocol):
+    """Chooses a case and a box for each sample."""
+
+    def case_id(self, number: int) -> str:
+        """The case of sample `number`."""
+
+    def box(self, number: int, rng: np.random.Generator) -> Box:
+        """The box of sample `number` in its case; rng: the sample's own random stream."""
+
+
 class PatchSampler:
-    """Chooses a case and a box for each sample.
+    """Looks at whole cases.
 
     Cases come in a new shuffled order each time that all had their turn, so that each is equally frequent even in a
     short run. A forced sample takes a class uniformly among those that its case holds, then a voxel of it: small organs
@@ -53,12 +63,13 @@ class PatchSampler:
         """The box of sample `number` in its case; rng: the sample's own random stream."""
         case_id = self.case_id(number)
         shape = self.store.labels(case_id).shape
-        centre = self._centre(case_id, rng, forced=is_forced(number, self.options.foreground_fraction))
+        centre = self.centre(case_id, rng, forced=is_forced(number, self.options.foreground_fraction))
         if centre is None:
             return random_box(shape, self.options.patch_size, rng)
         return box_around(centre, shape, self.options.patch_size)
 
-    def _centre(self, case_id: str, rng: np.random.Generator, *, forced: bool) -> np.ndarray | None:
+    def centre(self, case_id: str, rng: np.random.Generator, *, forced: bool) -> np.ndarray | None:
+        """The voxel that a sample is centred on; None for anywhere."""
         if not forced and not self.options.centre_on_annotated:
             return None
         voxels = {name: index for name, index in self.store.foreground(case_id).items() if len(index)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,8 @@ import torch
 from autoseg.data.augmentation import IntensityChanges
 from autoseg.data.cascade import MaskChanges, class_masks
 from autoseg.data.mirroring import left_right_exchange
-from autoseg.data.sampling import PatchSampler, SamplingOptions
+from autoseg.data.regions import CaseRegions, RegionSampler
+from autoseg.data.sampling import PatchSampler, Sampler, SamplingOptions
 from autoseg.data.spatial import SpatialChange, SpatialRanges, cut_image, cut_labels
 from autoseg.errors import OptionError
 from autoseg.labels import Labels
@@ -47,7 +48,8 @@ class PatchSource:
 
     store: the prepared cases of the stage's grid. case_ids: the cases to draw from. previous: the previous stage's
     labels on this grid; required in a cascade's later stages. augmentation: strength; 0 gives plain crops.
-    foreground_fraction: share of the samples that are centred on some class.
+    foreground_fraction: share of the samples that are centred on some class. regions: by case, where it is looked at;
+    None for everywhere.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class PatchSource:
         seed: int = 0,
         augmentation: float = 1.0,
         foreground_fraction: float = 0.5,
+        regions: Mapping[str, CaseRegions] | None = None,
     ) -> None:
         if not case_ids:
             raise OptionError("There are no cases to make batches of.", "Check the folds of the dataset.")
@@ -71,7 +74,8 @@ class PatchSource:
         options = SamplingOptions(
             (patch_size[0], patch_size[1], patch_size[2]), foreground_fraction, labels.ignore is not None
         )
-        self.sampler = PatchSampler(store, case_ids, options, seed=seed)
+        patches = PatchSampler(store, case_ids, options, seed=seed)
+        self.sampler: Sampler = patches if regions is None else RegionSampler(patches, regions)
         self.outside = 0 if labels.ignore is None else labels.ignore
         self.augmentation = augmentation
         self._prepare_changes(plans, patch_size)

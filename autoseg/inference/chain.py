@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from autoseg.io import Volume
 from autoseg.labels import Labels
 from autoseg.plans import Plans
 from autoseg.preprocessing.case import CaseRecord, PreparedCase, prepare
+from autoseg.preprocessing.region import RegionCutter
 from autoseg.preprocessing.resampling import resample_labels
 from autoseg.preprocessing.restore import LabelRestorer, ProbabilityRestorer, Together
 
@@ -25,14 +26,16 @@ SURE_LOGIT = 10.0
 
 @dataclass(frozen=True, eq=False)
 class PreparedVolume:
-    """A volume as every stage takes it; the volume itself is not needed any more.
+    """A volume as every stage takes it; whoever gave the volume does not need it any more.
 
-    cases: one per stage. tissue: where it is, if the plans leave out windows of air.
+    cases: one per stage. tissue: where it is, if the plans leave out windows of air. cutter: holds the volume itself
+    for stages that look at regions of it.
     """
 
     geometry: Geometry
     cases: tuple[PreparedCase, ...]
     tissue: Tissue | None
+    cutter: RegionCutter | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +43,12 @@ class ChainOutput:
     """What a stage says, on the volume's own grid; None where it was not asked for.
 
     labels: (Z, Y, X) int16. probabilities: (K, Z, Y, X) float32: softmax over exclusive labels, a sigmoid per region.
+    not_found: organs that were looked for one by one and are not in the answer, by name, with the reason.
     """
 
     labels: np.ndarray | None
     probabilities: np.ndarray | None
+    not_found: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,11 @@ class Chain:
         self.predictors = tuple(predictors)
         self.plans = plans
         self.definition = labels
+
+    @property
+    def every_predictor(self) -> tuple[StagePredictor, ...]:
+        """One per stage of the configuration, in order."""
+        return self.predictors
 
     def prepare(self, volume: Volume, *, case_id: str = "case") -> PreparedVolume:
         """A volume (C, Z, Y, X) for every stage."""

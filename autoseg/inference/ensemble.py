@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from autoseg.errors import OptionError
-from autoseg.inference.chain import Chain, PreparedVolume, Progress, Wanted
+from autoseg.inference.chain import Chain, ChainOutput, PreparedVolume, Progress, Wanted
 from autoseg.inference.memory import Limit, Source
+from autoseg.inference.merging import found_organs
 from autoseg.inference.model import Model
 from autoseg.io import Volume
 from autoseg.labels import Labels
@@ -18,10 +19,14 @@ from autoseg.postprocessing import Rule, apply_rules
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """labels: (Z, Y, X). probabilities: (K, Z, Y, X) where they were asked for; both on the volume's own grid."""
+    """labels: (Z, Y, X). probabilities: (K, Z, Y, X) where they were asked for; both on the volume's own grid.
+
+    not_found: organs that were looked for one by one and are not in the labels, by name, with the reason.
+    """
 
     labels: Volume
     probabilities: Volume | None
+    not_found: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,27 +92,36 @@ class Ensemble:
         self, prepared: PreparedInput, *, keep_probabilities: bool = False, progress: Progress | None = None
     ) -> Prediction:
         """Predict what was prepared with the same keep_probabilities."""
-        labels, probabilities = self._outputs(prepared, progress)
+        output = self._output(prepared, progress)
+        labels, probabilities = output.labels, output.probabilities
+        assert labels is not None
         geometry = prepared.volumes[0].geometry
         if self.rules:
             labels = apply_rules(labels, self.rules, self.labels, geometry.voxel_volume_mm3)
         kept = None if probabilities is None or not keep_probabilities else Volume(probabilities, geometry)
-        return Prediction(Volume(labels, geometry), kept)
+        return Prediction(Volume(labels, geometry), kept, output.not_found)
 
-    def _outputs(self, prepared: PreparedInput, progress: Progress | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Labels, and probabilities where there are any; the arrays of at most two models are held at a time."""
+    def _output(self, prepared: PreparedInput, progress: Progress | None) -> ChainOutput:
+        """Labels, and probabilities where there are any; the arrays of at most two models are held at a time.
+
+        An organ was not found where one model says why and none has it.
+        """
         total: np.ndarray | None = None
+        not_found: dict[str, str] = {}
         for number, (chain, volume) in enumerate(zip(self.chains, prepared.volumes, strict=True)):
             report = _part(progress, number, len(self.models)) if progress is not None else None
             output = chain.run(volume, prepared.wanted, progress=report)
             if output.labels is not None:
-                return output.labels, output.probabilities
+                return output
             assert output.probabilities is not None
+            not_found = output.not_found | not_found
             total = output.probabilities if total is None else np.add(total, output.probabilities, out=total)
             del output
         assert total is not None
         np.divide(total, len(self.models), out=total)
-        return decode_probabilities(total, self.labels), total
+        labels = decode_probabilities(total, self.labels)
+        missing = set(not_found) - found_organs(labels, self.labels) if not_found else ()
+        return ChainOutput(labels, total, {name: not_found[name] for name in self.labels.names if name in missing})
 
 
 def common_rules(rules: Sequence[tuple[Rule, ...]]) -> tuple[Rule, ...]:

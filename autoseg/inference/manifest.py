@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from autoseg.errors import FileError, OptionError
@@ -32,7 +32,8 @@ class Manifest:
     """What the labels in a folder depend on, and what is done.
 
     backend and precision are as asked for; engines: what they came to, per model and stage. seconds: of prediction, per
-    finished case.
+    finished case. not_found: per case that lacks some, the organs that were looked for one by one in vain, with the
+    reason.
     """
 
     models: tuple[ModelRecord, ...]
@@ -43,11 +44,22 @@ class Manifest:
     postprocessing: tuple[Rule, ...]
     seconds: dict[str, float]
     engines: tuple[tuple[Choice, ...], ...] = ()
+    not_found: dict[str, dict[str, str]] = field(default_factory=dict)
     schema: int = MANIFEST_SCHEMA
 
-    def with_case(self, case_id: str, seconds: float) -> Manifest:
+    def with_case(self, case_id: str, seconds: float, not_found: dict[str, str]) -> Manifest:
         """The manifest after one more case."""
-        return replace(self, seconds={**self.seconds, case_id: round(seconds, 3)})
+        others = {case: organs for case, organs in self.not_found.items() if case != case_id}
+        return replace(
+            self,
+            seconds={**self.seconds, case_id: round(seconds, 3)},
+            not_found=others | ({case_id: not_found} if not_found else {}),
+        )
+
+    @property
+    def settings(self) -> Manifest:
+        """The manifest before the first case."""
+        return replace(self, seconds={}, engines=(), not_found={})
 
 
 def describe(models: Sequence[ModelFiles], options: PredictionOptions, rules: Sequence[Rule]) -> Manifest:
@@ -74,14 +86,14 @@ def continued(folder: Path, manifest: Manifest) -> Manifest:
     if not path.exists():
         return manifest
     earlier = read_artefact(Manifest, path, remedy="Predict into another folder.")
-    before, now = (to_json(replace(one, seconds={}, engines=())) for one in (earlier, manifest))
+    before, now = to_json(earlier.settings), to_json(manifest.settings)
     differing = [key for key in now if before[key] != now[key]]
     if differing:
         raise OptionError(
             f"{folder} holds predictions made with other {', '.join(differing)}.",
             "Leave --continue out to make them again, or give another folder.",
         )
-    return replace(manifest, seconds=earlier.seconds, engines=earlier.engines)
+    return replace(manifest, seconds=earlier.seconds, engines=earlier.engines, not_found=earlier.not_found)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -18,6 +18,7 @@ from autoseg.dataset import Case
 from autoseg.errors import ResourceError
 from autoseg.inference.chain import Chain, Wanted
 from autoseg.inference.predictor import StagePredictor
+from autoseg.inference.two_stage import TwoStageChain
 from autoseg.inference.windows import WindowPath
 from autoseg.io import Volume, compact_dtype, read_geometry
 from autoseg.networks.cost import inference_values
@@ -35,6 +36,8 @@ NETWORK_FACTOR = 1.15
 """Of convolutions: copies in a library's own layout. 64^3 to 128^3 in fp32 took 1.02 to 1.15 times the live maps."""
 SLAB_ARRAYS = 4
 """Float arrays of a slab that restoring holds: planes and their source, the best logit, that of a class, masks."""
+REGION_ARRAYS = 8
+"""Float arrays of a region: source and normalised source, image, two logits in two places, two probabilities."""
 PREPARED_ARRAYS = 3
 """Float arrays of the source slices of a slab while they are normalised and interpolated."""
 MASKED = 10
@@ -134,7 +137,9 @@ def case_bytes(chains: Sequence[Chain], source: Source, wanted: Wanted, *, clean
     windows = max(
         _windows_bytes(chain.plans, predictor, source, wanted) for chain in chains for predictor in chain.predictors
     )
-    running = sum(images) + sums + windows
+    regions = [_regions_bytes(chain, source) for chain in chains if isinstance(chain, TwoStageChain)]
+    held = source.bytes if regions else 0
+    running = sum(images) + held + sums + max([windows, *regions])
     after = sums + source.voxels * (CLEANING if cleans else LABEL)
     return max(preparing, running, after)
 
@@ -145,6 +150,25 @@ def _sums_bytes(chains: Sequence[Chain], source: Source, wanted: Wanted) -> int:
     if not wanted.probabilities:
         return labels
     return labels + min(len(chains), 2) * FLOAT * chains[0].definition.output_count * source.voxels
+
+
+def _regions_bytes(chain: TwoStageChain, source: Source) -> int:
+    """The located labels, the probabilities of all regions, and the network and arrays of the largest."""
+    total, most = LABEL * source.voxels, 0
+    for name, predictor in chain.organs.items():
+        stage, known = predictor.stage, chain.experience.organs[name]
+        edges = np.add(known.size_mm, known.margin_low_mm) + known.margin_high_mm
+        on_source = _voxels(edges, source.spacing_mm, source.shape)
+        on_grid = max(math.prod(stage.patch_size), _voxels(edges, chain.plans.in_volume_order(stage.spacing_mm)))
+        most = max(most, FLOAT * REGION_ARRAYS * max(on_source, on_grid) + network_bytes(predictor))
+        total += FLOAT * on_source
+    return total + most
+
+
+def _voxels(edges_mm: np.ndarray, spacing_mm: Sequence[float], shape: tuple[int, ...] | None = None) -> int:
+    """Voxels of a box of these edges, at most those of the shape."""
+    counts = [math.ceil(mm / step) for mm, step in zip(edges_mm, spacing_mm, strict=True)]
+    return math.prod(counts if shape is None else map(min, counts, shape))
 
 
 def _written_bytes(chains: Sequence[Chain], source: Source, wanted: Wanted) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +15,14 @@ from autoseg.inference.chain import Chain, Progress, Wanted
 from autoseg.inference.memory import Limit, Source
 from autoseg.inference.model_files import ModelFiles, read_model_files
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
+from autoseg.inference.two_stage import TwoStageChain, make_predictor
 from autoseg.io import Volume
 from autoseg.labels import Labels
+from autoseg.locating.experience import joined, read_experience
 from autoseg.plans import Ints
 from autoseg.postprocessing import Rule, apply_rules
+
+LOGGER = logging.getLogger(__name__)
 
 
 class Model:
@@ -39,7 +44,7 @@ class Model:
     @property
     def choices(self) -> tuple[Choice, ...]:
         """The engine of each stage, and why it was chosen."""
-        return tuple(predictor.choice for predictor in self.chain.predictors)
+        return tuple(predictor.choice for predictor in self.chain.every_predictor)
 
     def predict(self, array: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """Predict an array as nibabel gives it.
@@ -58,6 +63,7 @@ class Model:
     def predict_volume(self, volume: Volume, *, case_id: str = "case", progress: Progress | None = None) -> Volume:
         """Predict a volume (C, Z, Y, X). Returns (Z, Y, X) int16 label values on its grid, postprocessed.
 
+        An organ that a configuration of two stages did not find is told to the log as a warning, with the reason.
         Raises ResourceError where the memory that was given does not suffice.
         """
         self.check_channels(volume)
@@ -68,6 +74,8 @@ class Model:
         output = self.chain.run(prepared, wanted, progress=progress)
         labels = output.labels
         assert labels is not None
+        for organ, reason in output.not_found.items():
+            LOGGER.warning("%s: %s was not found: %s", case_id, organ, reason)
         if self.rules:
             labels = apply_rules(labels, self.rules, self.labels, volume.geometry.voxel_volume_mm3)
         return Volume(labels, volume.geometry)
@@ -132,7 +140,7 @@ def load_networks(
     device = choose_device(options.device)
     chosen: Sequence[Choice | None] = choices or [None] * len(files.stages)
     predictors = [
-        StagePredictor(
+        make_predictor(
             (load_network(path, device) for path in paths),
             files.plans,
             stage,
@@ -144,5 +152,12 @@ def load_networks(
         for stage, paths, choice in zip(files.stages, files.weights, chosen, strict=True)
     ]
     rules = files.rules if postprocessing else ()
-    chain = Chain(predictors, files.plans, files.labels)
+    chain = _chain(files, predictors)
     return Model(files, chain, rules, memory_bytes=options.memory_bytes)
+
+
+def _chain(files: ModelFiles, predictors: Sequence[StagePredictor]) -> Chain:
+    if not files.experience:
+        return Chain(predictors, files.plans, files.labels)
+    experience = joined([read_experience(path) for path in files.experience])
+    return TwoStageChain(predictors[0], predictors[1:], files.plans, files.labels, experience)

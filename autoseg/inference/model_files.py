@@ -15,6 +15,8 @@ from autoseg.postprocessing import Rule, read_rules
 
 ALL_CASES = "all"
 WEIGHTS = "model.safetensors"
+EXPERIENCE = "organs.json"
+"""In a fold of a configuration of two stages, written when all of the fold's networks are finished."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,13 @@ class ModelFiles:
     def stages(self) -> tuple[StagePlan, ...]:
         """The stages of the configuration in order."""
         return self.plans.configuration_stages(self.configuration)
+
+    @property
+    def experience(self) -> tuple[Path, ...]:
+        """What each fold learned of finding organs, where the configuration segments organs one by one; else empty."""
+        if not any(stage.region for stage in self.stages):
+            return ()
+        return tuple(self.folder / f"fold_{fold}" / EXPERIENCE for fold in self.folds)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -64,17 +73,16 @@ def read_model_files(
     configuration = configuration or _configuration(folder, plans)
     stages = plans.configuration_stages(configuration)
     chosen = _chosen(folder, None if folds is None else [str(fold) for fold in folds], stages[-1])
-    earlier = [_earlier(folder / "stages" / stage.name, folds is not None, chosen, stage) for stage in stages[:-1]]
-    weights = [[place / f"fold_{fold}" / WEIGHTS for fold in used] for place, used in earlier]
-    weights.append([folder / f"fold_{fold}" / WEIGHTS for fold in chosen])
+    weights = [_weights(folder, stage, folds is not None, chosen, last=stage is stages[-1]) for stage in stages]
     ending = str(description.get("file_ending", ".nii.gz"))
     every = tuple(tuple(paths) for paths in weights)
     return ModelFiles(folder, configuration, plans, labels, channel_names, ending, tuple(chosen), every)
 
 
 def finished_folds(folder: Path) -> list[str]:
-    """Names of the folds in a folder whose network is finished, sorted: "0", "1", ..., "all"."""
-    return sorted(path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{WEIGHTS}"))
+    """Names of the folds in a folder whose networks are finished, sorted: "0", "1", ..., "all"."""
+    marks = [path for name in (WEIGHTS, EXPERIENCE) for path in folder.glob(f"fold_*/{name}")]
+    return sorted(path.parent.name.removeprefix("fold_") for path in marks)
 
 
 def _configuration(folder: Path, plans: Plans) -> str:
@@ -104,9 +112,18 @@ def _chosen(folder: Path, wanted: list[str] | None, stage: StagePlan) -> list[st
     )
 
 
-def _earlier(folder: Path, asked: bool, folds: list[str], stage: StagePlan) -> tuple[Path, list[str]]:
+def _weights(folder: Path, stage: StagePlan, asked: bool, folds: list[str], *, last: bool) -> list[Path]:
+    """The networks of a stage, one per fold: of an organ, and of the last stage, exactly those of the chosen folds."""
+    place = folder if last and stage.region is None else folder / "stages" / stage.name
+    used = (
+        folds if last and stage.region is None else _of_earlier(place, asked or stage.region is not None, folds, stage)
+    )
+    return [place / f"fold_{fold}" / WEIGHTS for fold in used]
+
+
+def _of_earlier(folder: Path, asked: bool, folds: list[str], stage: StagePlan) -> list[str]:
     """The folds of an earlier stage: those asked for; the network of all cases may stand on all folds instead."""
     wanted = folds if asked and folds != [ALL_CASES] else None
     if folds == [ALL_CASES] and ALL_CASES in finished_folds(folder):
         wanted = [ALL_CASES]
-    return folder, _chosen(folder, wanted, stage)
+    return _chosen(folder, wanted, stage)

@@ -18,12 +18,12 @@ from autoseg.io import Volume
 
 @dataclass(frozen=True)
 class Listener:
-    """What is told about the work. predicting: case id and the fraction of it that is done. written: case id and its
-    seconds of prediction. failed: case id and why it was left out.
+    """What is told about the work. predicting: case id and the fraction of it that is done. written: case id, its
+    seconds of prediction, and the organs that were not found with the reason. failed: case id and why it was left out.
     """
 
     predicting: Callable[[str, float], None]
-    written: Callable[[str, float], None]
+    written: Callable[[str, float, dict[str, str]], None]
     failed: Callable[[str, AutosegError], None]
 
 
@@ -84,4 +84,4 @@ def _predict(
 
 def _write(output: OutputFolder, case_id: str, prediction: Prediction, seconds: float, listener: Listener) -> None:
     output.write(case_id, prediction.labels, prediction.probabilities)
-    listener.written(case_id, seconds)
+    listener.written(case_id, seconds, prediction.not_found)

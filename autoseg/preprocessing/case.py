@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from autoseg.preprocessing.normalization import NormalizedChannel, normalized
 from autoseg.preprocessing.resampling import resample_image, resample_labels, resampled_shape, separate_axis
 
 Shape3 = tuple[int, int, int]
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def prepare(
     volume: (C, Z, Y, X), as many channels as the plans have. labels: (Z, Y, X) on the same grid. Raises DatasetError
     for another number of channels or for voxels that are NaN or infinite, GeometryError where the grids differ.
     """
-    _check(volume, labels, plans, case_id)
+    check_volume(volume, labels, plans, case_id)
     transposed = volume.array.transpose(0, *[axis + 1 for axis in plans.transpose])
     record = _record(transposed, volume.geometry, plans, stage, case_id, not_contoured)
     channels = _normalized(transposed[(slice(None), *record.crop.slices)], plans)
@@ -83,7 +85,8 @@ def target_spacing_mm(spacing_mm: Sequence[float], stage: StagePlan) -> Triple:
     return first, others[0], others[1]
 
 
-def _check(volume: Volume, labels: Volume | None, plans: Plans, case_id: str) -> None:
+def check_volume(volume: Volume, labels: Volume | None, plans: Plans, case_id: str) -> None:
+    """Raise what prepare() does for a volume (C, Z, Y, X), and labels (Z, Y, X), that cannot be prepared."""
     if volume.array.ndim != 4 or len(volume.array) != len(plans.channels):
         names = ", ".join(channel.name for channel in plans.channels)
         raise DatasetError(
@@ -120,10 +123,10 @@ def _record(
     return CaseRecord(
         case_id=case_id,
         geometry=geometry,
-        transpose=_three(plans.transpose),
+        transpose=in_three(plans.transpose),
         crop=crop,
-        cropped_shape=_three(crop.shape),
-        prepared_shape=_three(shape),
+        cropped_shape=in_three(crop.shape),
+        prepared_shape=in_three(shape),
         source_spacing_mm=(spacing[0], spacing[1], spacing[2]),
         spacing_mm=target,
         not_contoured=not_contoured,
@@ -136,5 +139,7 @@ def _normalized(cropped: np.ndarray, plans: Plans) -> list[NormalizedChannel]:
     return [normalized(values, channel, mask) for values, channel in zip(cropped, plans.channels, strict=True)]
 
 
-def _three(values: tuple[int, ...]) -> Shape3:
-    return int(values[0]), int(values[1]), int(values[2])
+def in_three(values: Sequence[Number]) -> tuple[Number, Number, Number]:
+    """A sequence of three as a tuple of three."""
+    first, second, third = values
+    return first, second, third

@@ -91,7 +91,7 @@ def settle(plan: TrainingPlan, options: TrainingOptions, *, precision: str, devi
         loss=options.loss or plan.loss,
         epochs=(options.epochs or plan.epochs) if by_epochs else None,
         iterations_per_epoch=options.iterations_per_epoch or plan.iterations_per_epoch,
-        budget_seconds=None if by_epochs else (options.budget_seconds or plan.budget_seconds),
+        budget_seconds=None if by_epochs else _budget_seconds(plan, options),
         augmentation=plan.augmentation if options.augmentation is None else options.augmentation,
         foreground_fraction=plan.foreground_fraction,
         weight_average=plan.weight_average,
@@ -102,6 +102,11 @@ def settle(plan: TrainingPlan, options: TrainingOptions, *, precision: str, devi
         precision=precision,
         device=device,
     )
+
+
+def _budget_seconds(plan: TrainingPlan, options: TrainingOptions) -> float | None:
+    """The stage's budget of the options, of which this training has a share, or the plan's own."""
+    return plan.budget_seconds if options.budget_seconds is None else options.budget_seconds * plan.budget_share
 
 
 def _usual_rate(plan: TrainingPlan, options: TrainingOptions) -> float:

@@ -30,13 +30,13 @@ def choose_flips(draft: StageDraft, mirror_axes: Ints, *, slices: float, device:
     slices: of a median case, which a 2D stage predicts one by one.
     """
     patch, is_2d = draft.patch_size, len(draft.patch_size) == 2
-    windows = math.prod(_windows(size, edge) for size, edge in zip(draft.grid.median_shape, patch, strict=True))
+    windows = math.prod(windows_along(size, edge) for size, edge in zip(draft.grid.median_shape, patch, strict=True))
     windows *= math.ceil(slices) if is_2d else 1
     copies = 2 ** len([axis for axis in mirror_axes if not (is_2d and axis == 0)])
     work = float(copies * windows * multiply_adds(draft.spec, patch))
     return Flips("all" if device == "cuda" or work <= AFFORDABLE_MULTIPLY_ADDS else "none", windows, work)
 
 
-def _windows(size: float, edge: int) -> int:
-    """Windows along an axis, half overlapping."""
+def windows_along(size: float, edge: int) -> int:
+    """Windows of prediction along an axis, half overlapping."""
     return 1 + max(0, math.ceil((size - edge) / (edge * (1 - OVERLAP))))

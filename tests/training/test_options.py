@@ -40,6 +40,13 @@ def test_a_budget_replaces_the_epochs_of_the_plan() -> None:
     assert (settings.budget_seconds, settings.epochs) == (60.0, None)
 
 
+def test_trainings_that_share_a_stage_have_a_part_of_its_budget() -> None:
+    plan = TrainingPlan(budget_seconds=9.0, budget_share=0.25)
+    settings = settle(plan, TrainingOptions(budget_seconds=60.0), precision="fp32", device="cpu")
+    assert settings.budget_seconds == 15.0
+    assert settle(plan, TrainingOptions(), precision="fp32", device="cpu").budget_seconds == 9.0
+
+
 def test_no_augmentation_is_not_the_default() -> None:
     settings = settle(TrainingPlan(), TrainingOptions(augmentation=0.0), precision="fp32", device="cpu")
     assert settings.augmentation == 0.0

@@ -1,0 +1,98 @@
+"""Which organs share a network, how large their regions are, and on which grid each is segmented."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from autoseg.fingerprint import Fingerprint
+from autoseg.labels import Labels
+from autoseg.plans import Ints, RegionPlan
+from planners.rules.spacing import COARSENING, Grid
+
+LARGEST_SHARE = 0.5
+"""Of the median case, that all regions together may fill: beyond that a second stage saves nothing."""
+MARGIN_SHARE = 0.15
+"""Of the box's edge, on either side, before anybody measured how far the locator errs."""
+LEAST_MARGIN_MM = 5.0
+SURROUNDINGS = (2.0, 1.5)
+"""Times the edges of a region, tried first: surroundings help where the time buys a wide network for them too."""
+COARSEST = 1.5
+"""Times the spacing of the full resolution, at most, for an organ too large for one patch."""
+
+
+@dataclass(frozen=True)
+class OrganGroup:
+    """Organs of one network: one, or a confirmed left and right pair. cases: how many boxes there are of them."""
+
+    region: RegionPlan
+    cases: int
+
+    @property
+    def stage_name(self) -> str:
+        """Fit for the name of a folder."""
+        return "organ_" + "+".join(re.sub(r"[^A-Za-z0-9_.-]+", "_", name) for name in self.region.organs)
+
+    def widened(self, factor: float) -> OrganGroup:
+        """The same with a region whose edges are so many times as long."""
+        edges = zip(self.region_mm, self.region.size_mm, strict=True)
+        margin = tuple((factor * edge - size) / 2 for edge, size in edges)
+        return replace(self, region=replace(self.region, margin_mm=margin))
+
+    @property
+    def region_mm(self) -> tuple[float, ...]:
+        """Edges of the region: the box and the margin on both sides."""
+        return tuple(size + 2 * margin for size, margin in zip(self.region.size_mm, self.region.margin_mm, strict=True))
+
+
+def why_no_regions(fingerprint: Fingerprint, labels: Labels) -> str:
+    """Why organs cannot be segmented one by one, as a sentence without a full stop; empty where they can."""
+    if labels.has_regions:
+        return "Classes that overlap have no regions of their own"
+    unknown = [name for name in labels.names if name not in fingerprint.classes or not fingerprint.classes[name].box_mm]
+    if unknown:
+        return f"No training case tells how large {unknown[0]} is"
+    return ""
+
+
+def group_organs(fingerprint: Fingerprint, labels: Labels, transpose: Ints) -> list[OrganGroup]:
+    """The organs in the order of the labels; the left and right of confirmed pairs together.
+
+    Pairs share a network only where left to right is one and the same axis in all cases.
+    """
+    partner = dict(fingerprint.pairs) if len(fingerprint.left_right_axes) == 1 else {}
+    rights = set(partner.values())
+    groups = [(name, *([partner[name]] if name in partner else [])) for name in labels.names if name not in rights]
+    return [_group(names, fingerprint, transpose) for names in groups]
+
+
+def _group(names: tuple[str, ...], fingerprint: Fingerprint, transpose: Ints) -> OrganGroup:
+    facts = [fingerprint.classes[name] for name in names]
+    boxes = [fact.box_mm for fact in facts if fact.box_mm is not None]
+    size = [max(box[axis].three_quarters for box in boxes) for axis in transpose]
+    margin = tuple(max(LEAST_MARGIN_MM, MARGIN_SHARE * edge) for edge in size)
+    return OrganGroup(RegionPlan(names, tuple(size), margin), sum(fact.present for fact in facts))
+
+
+def share_of_case(groups: Sequence[OrganGroup], fullres: Grid) -> float:
+    """Voxels of all regions together / voxels of the median case, at most 1 for each."""
+    case_mm3 = fullres.voxels * math.prod(fullres.spacing_mm)
+    return sum(len(group.region.organs) * min(1.0, math.prod(group.region_mm) / case_mm3) for group in groups)
+
+
+def region_grids(group: OrganGroup, fullres: Grid) -> list[Grid]:
+    """The grids on which an organ may be segmented, the finest first: the full resolution, coarsened evenly by 3 %."""
+    steps = itertools.takewhile(lambda factor: factor <= COARSEST, (COARSENING**power for power in itertools.count()))
+    return [_grid(group, fullres, factor) for factor in steps]
+
+
+def _grid(group: OrganGroup, fullres: Grid, factor: float) -> Grid:
+    """The region of the organ, at most as long as the median case, with a spacing so many times the full one."""
+    spacing = tuple(step * factor for step in fullres.spacing_mm)
+    longest = (n * step for n, step in zip(fullres.median_shape, fullres.spacing_mm, strict=True))
+    edges_mm = [min(edge, most) for edge, most in zip(group.region_mm, longest, strict=True)]
+    shape = tuple(float(max(1, math.ceil(mm / step))) for mm, step in zip(edges_mm, spacing, strict=True))
+    return Grid(spacing, shape, math.prod(shape))

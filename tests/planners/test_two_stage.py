@@ -1,0 +1,129 @@
+"""When organs are planned one by one, and how."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from autoseg.errors import PlanningError
+from autoseg.fingerprint import ClassFacts, Fingerprint, Quantiles
+from autoseg.labels import Labels
+from autoseg.plans import TWO_STAGE, Plans, Target
+from planners.default import DefaultPlanner
+from planners.options import GIBIBYTE, Overrides, PlanningOptions
+from planners.rules.flips import windows_along
+
+SIZES = {
+    "eye_left": (24.0, 25.0, 26.0),
+    "eye_right": (24.0, 25.0, 28.0),
+    "optic/nerve": (8.0, 30.0, 15.0),
+    "mandible": (90.0, 100.0, 120.0),
+}
+
+
+def facts(size_mm: tuple[float, ...]) -> ClassFacts:
+    z, y, x = (Quantiles(edge, edge, edge, edge, edge) for edge in size_mm)
+    return ClassFacts(20, 20, 1.0, 1.0, z, Quantiles(1, 1, 1, 1, 1), (z, y, x))
+
+
+def fingerprint(sizes: dict[str, tuple[float, ...]] = SIZES, edge: int = 160) -> Fingerprint:
+    summary = Fingerprint.from_summary([[3.0, 1.2, 1.2]] * 20, [[90, edge, edge]] * 20, labels=len(sizes) + 1)
+    pairs = (("eye_left", "eye_right"),) if "eye_right" in sizes else ()
+    return replace(summary, classes={name: facts(size) for name, size in sizes.items()}, pairs=pairs)
+
+
+def plan(made_from: Fingerprint | None = None, device: str = "cpu", budget: float = 1800, **overrides: object) -> Plans:
+    target = Target(device, 8 * GIBIBYTE, budget)
+    options = PlanningOptions(target=target, overrides=Overrides(**overrides), seconds_per_multiply_add=1e-11)  # type: ignore[arg-type]
+    return DefaultPlanner().plan(made_from or fingerprint(), None, options)
+
+
+def test_the_locator_comes_first_and_pairs_share_a_stage() -> None:
+    plans = plan()
+    names = plans.configurations[TWO_STAGE]
+    assert names == ("locate", "organ_eye_left+eye_right", "organ_optic_nerve", "organ_mandible")
+    regions = [plans.stages[name].region for name in names]
+    assert [region and region.organs for region in regions] == [
+        None,
+        ("eye_left", "eye_right"),
+        ("optic/nerve",),
+        ("mandible",),
+    ]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_median_case_is_a_few_windows_of_the_locator(device: str) -> None:
+    stage = plan(device=device).stages["locate"]
+    windows = 1
+    for size, edge in zip(stage.median_shape, stage.patch_size, strict=True):
+        windows *= windows_along(size, edge)
+    assert windows <= 8
+
+
+def test_organs_of_other_sizes_get_other_networks() -> None:
+    plans = plan()
+    nerve, mandible = plans.stages["organ_optic_nerve"], plans.stages["organ_mandible"]
+    assert nerve.patch_size != mandible.patch_size
+    assert nerve.network != mandible.network
+    assert nerve.network.out_channels == 2
+    edges = (edge * mm for edge, mm in zip(nerve.patch_size, nerve.spacing_mm, strict=True))
+    assert all(edge >= size for edge, size in zip(edges, SIZES["optic/nerve"], strict=True))
+
+
+def test_the_larger_one_of_a_pair_gives_the_size() -> None:
+    region = plan().stages["organ_eye_left+eye_right"].region
+    assert region is not None
+    assert region.size_mm == (24.0, 25.0, 28.0)
+
+
+def test_the_networks_of_organs_share_the_budget_of_a_stage() -> None:
+    plans = plan()
+    organs = [stage.training for stage in plans.stages.values() if stage.region]
+    assert sum(training.budget_seconds or 0 for training in organs) == pytest.approx(1800)
+    assert sum(training.budget_share for training in organs) == pytest.approx(1)
+    assert plans.stages["locate"].training.budget_seconds == 1800
+
+
+def test_an_organ_is_planned_for_the_iterations_that_its_share_buys() -> None:
+    (decision,) = (one for one in plan().decisions if one.what == "organ_mandible.widths")
+    assert decision.numbers["wanted_iterations"] == 1800 / 3 * 2.5
+
+
+def test_pairs_that_are_not_confirmed_have_a_network_each() -> None:
+    made_from = replace(fingerprint(), pairs=(), unconfirmed_pairs=(("eye_left", "eye_right"),))
+    assert {"organ_eye_left", "organ_eye_right"} < set(plan(made_from).stages)
+
+
+@pytest.mark.parametrize(
+    ("made_from", "overrides", "planned"),
+    [
+        (fingerprint({"liver": (260.0, 180.0, 180.0)}), {}, False),
+        (fingerprint({"liver": (260.0, 180.0, 180.0)}), {"two_stage": "always"}, True),
+        (fingerprint(), {"two_stage": "never"}, False),
+        (Fingerprint.from_summary([[1.0, 1.0, 1.0]] * 9, [[99, 99, 99]] * 9, labels=3), {}, False),
+    ],
+    ids=["one organ fills the case", "forced", "forbidden", "sizes unknown"],
+)
+def test_whether_there_are_two_stages(made_from: Fingerprint, overrides: dict[str, str], planned: bool) -> None:
+    plans = plan(made_from, **overrides)
+    assert (TWO_STAGE in plans.configurations) == planned
+    (decision,) = (one for one in plans.decisions if one.what == TWO_STAGE)
+    assert decision.value == planned
+
+
+def test_what_overlaps_cannot_be_forced_into_regions() -> None:
+    labels = Labels({"eye_left": (1, 2), "eye_right": (2,)}, region_values=(1, 2))
+    options = PlanningOptions(overrides=Overrides(two_stage="always"))
+    with pytest.raises(PlanningError, match="classes that overlap"):
+        DefaultPlanner().plan(fingerprint(), labels, options)
+
+
+def test_every_organ_has_its_decisions() -> None:
+    plans = plan()
+    told = {decision.what: decision.value for decision in plans.decisions}
+    for name in plans.configurations[TWO_STAGE][1:]:
+        stage = plans.stages[name]
+        assert told[f"{name}.spacing_mm"] == pytest.approx(list(stage.spacing_mm), rel=1e-5)
+        assert told[f"{name}.widths"] == [level.encoder_widths[-1] for level in stage.network.levels]
+    assert all(len(decision.rule) > 10 and len(decision.rejected) > 10 for decision in plans.decisions)

@@ -1,0 +1,113 @@
+"""The regions that an organ's network learns from, on phantoms whose boxes are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.dataset import Dataset, read_dataset
+from autoseg.fingerprint import measure_fingerprint
+from autoseg.geometry import Box
+from autoseg.io import read_labels
+from autoseg.locating.boxes import CaseBoxes, find_boxes
+from autoseg.locating.experience import Experience, learn
+from autoseg.plans import Plans, StagePlan, Target
+from dataset_conversion.phantom import write_phantom_dataset
+from planners.default import DefaultPlanner
+from planners.options import GIBIBYTE, Overrides, PlanningOptions
+from trainers.regions import RegionMaker, region_id, stored_regions
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("raw") / "Dataset001_Phantom"
+    write_phantom_dataset(folder, cases=3, test_cases=0, shape=(16, 32, 32))
+    return read_dataset(folder)
+
+
+@pytest.fixture(scope="module")
+def plans(dataset: Dataset) -> Plans:
+    overrides = Overrides(base_filters=8, pooling=1, two_stage="always")
+    options = PlanningOptions(target=Target("cpu", GIBIBYTE, 60), overrides=overrides)
+    return DefaultPlanner().plan(measure_fingerprint(dataset), dataset.labels, options)
+
+
+def pair_stage(plans: Plans) -> StagePlan:
+    return next(stage for stage in plans.stages.values() if stage.region and len(stage.region.organs) == 2)
+
+
+def boxes_of(dataset: Dataset, *, open_classes: tuple[str, ...] = ()) -> dict[str, CaseBoxes]:
+    """The locator errs by a voxel."""
+    found = {}
+    for case in dataset.cases:
+        assert case.label is not None
+        labels = read_labels(case.label)
+        true = find_boxes(labels.array, dataset.labels)
+        moved = {
+            name: Box(tuple(a + 1 for a in box.start), tuple(b + 1 for b in box.stop)) for name, box in true.items()
+        }
+        found[case.id] = CaseBoxes(labels.geometry, true, moved, open_classes)
+    return found
+
+
+def maker_of(dataset: Dataset, plans: Plans, folder: Path, **changes: tuple[str, ...]) -> RegionMaker:
+    return RegionMaker(dataset, plans, pair_stage(plans), boxes_of(dataset, **changes), stored_regions(folder))
+
+
+def experience_of(maker: RegionMaker) -> Experience:
+    guess = dict.fromkeys(maker.organs, (5.0, 5.0, 5.0))
+    return learn(list(maker.boxes.values()), maker.organs, voxel_mm=(1.0, 1.0, 1.0), first_guess_mm=guess)
+
+
+def test_the_true_region_holds_the_organ_on_either_side(dataset: Dataset, plans: Plans, tmp_path: Path) -> None:
+    maker = maker_of(dataset, plans, tmp_path)
+    for case in dataset.cases:
+        maker.prepare(case)
+    regions = maker.regions([case.id for case in dataset.cases], experience_of(maker)).of_cases
+    assert len(regions) == 2 * len(dataset.cases)
+    for name, region in regions.items():
+        labels = np.asarray(maker.store.labels(name))
+        organ = Box.around(labels == 1)
+        assert organ is not None
+        for box in (region.true, region.located):
+            assert box is not None
+            assert all(a <= b for a, b in zip(box.start, organ.start, strict=True)), (name, box, organ)
+            assert all(a >= b for a, b in zip(box.stop, organ.stop, strict=True)), (name, box, organ)
+            assert all(edge <= n + 1 for edge, n in zip(box.shape, labels.shape, strict=True))
+
+
+def test_a_box_off_to_one_side_is_off_to_the_other_where_the_organ_is_mirrored(
+    dataset: Dataset, plans: Plans, tmp_path: Path
+) -> None:
+    maker, axis = maker_of(dataset, plans, tmp_path), plans.left_right_axis
+    assert axis is not None
+    for case in dataset.cases:
+        maker.prepare(case)
+    found = maker.regions([case.id for case in dataset.cases], experience_of(maker)).of_cases
+    steps: dict[str, int] = {"left": 0, "right": 0}
+    for name, region in found.items():
+        assert region.true is not None
+        assert region.located is not None
+        side = "left" if name.endswith(f"{dataset.labels.names.index(maker.organs[0]) + 1:03d}") else "right"
+        steps[side] += region.located.start[axis] - region.true.start[axis]
+    assert steps["left"] > 0 > steps["right"]
+
+
+def test_a_region_that_is_there_is_not_made_again(dataset: Dataset, plans: Plans, tmp_path: Path) -> None:
+    maker, case = maker_of(dataset, plans, tmp_path), dataset.cases[0]
+    maker.prepare(case)
+    paths = sorted(maker.store.folder.iterdir())
+    before = [path.stat().st_mtime_ns for path in paths]
+    maker.prepare(case)
+    assert [path.stat().st_mtime_ns for path in paths] == before
+
+
+def test_what_nobody_contoured_has_no_region(dataset: Dataset, plans: Plans, tmp_path: Path) -> None:
+    organs = pair_stage(plans).region
+    assert organs is not None
+    maker = maker_of(dataset, plans, tmp_path, open_classes=organs.organs[:1])
+    case_id = dataset.cases[0].id
+    number = dataset.labels.names.index(organs.organs[1]) + 1
+    assert maker.ids([case_id]) == (region_id(case_id, number),)

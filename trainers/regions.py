@@ -1,0 +1,172 @@
+"""The regions that an organ's network learns from: cut from the cases, prepared, and where in them samples lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from autoseg.data.regions import CaseRegions
+from autoseg.dataset import Case, Dataset
+from autoseg.files import checksum_of
+from autoseg.geometry import Box, Geometry
+from autoseg.inference.two_stage import patch_on_volume
+from autoseg.io import read_image, read_labels
+from autoseg.labels import organ_labels
+from autoseg.locating.boxes import CaseBoxes
+from autoseg.locating.experience import Experience
+from autoseg.locating.regions import placed_within
+from autoseg.plans import Plans, StagePlan
+from autoseg.preprocessing.case import CaseRecord
+from autoseg.preprocessing.foreground import sample_foreground
+from autoseg.preprocessing.preparation import source_checksum
+from autoseg.preprocessing.region import RegionCutter, is_mirrored
+from autoseg.preprocessing.resampling import around
+from autoseg.preprocessing.store import PreparedStore
+
+
+@dataclass(frozen=True)
+class OrganRegions:
+    """The prepared regions of a stage. of_cases: where samples lie, by the region's id."""
+
+    store: PreparedStore
+    of_cases: Mapping[str, CaseRegions]
+
+
+def region_id(case_id: str, organ_number: int) -> str:
+    """The id of an organ's region as a prepared case. organ_number: of the class in the dataset, from 1."""
+    return f"{case_id}__organ{organ_number:03d}"
+
+
+@dataclass(frozen=True)
+class RegionMaker:
+    """Prepares the regions of one stage. boxes: of all cases, by id."""
+
+    dataset: Dataset
+    plans: Plans
+    stage: StagePlan
+    boxes: Mapping[str, CaseBoxes]
+    store: PreparedStore
+
+    @property
+    def organs(self) -> tuple[str, ...]:
+        """The classes of the stage."""
+        assert self.stage.region is not None
+        return self.stage.region.organs
+
+    def ids(self, case_ids: Iterable[str]) -> tuple[str, ...]:
+        """The regions of these cases: of organs that somebody looked for, and that are there or were taken for so."""
+        return tuple(
+            region_id(case_id, self._number(organ))
+            for case_id in case_ids
+            for organ in self.organs
+            if organ not in self.boxes[case_id].open and _boxes_of(self.boxes[case_id], organ)
+        )
+
+    def prepare(self, case: Case) -> None:
+        """Cut and prepare the regions of a case that are missing or were made from something else."""
+        missing = [organ for organ in self.organs if self._is_missing(case, organ)]
+        if not missing:
+            return
+        assert case.label is not None
+        volume, labels = read_image(case.images), read_labels(case.label)
+        cutter = RegionCutter(volume, self.plans, case_id=case.id)
+        for organ in missing:
+            mapped = self._mapped(labels.array, organ)
+            name, box = region_id(case.id, self._number(organ)), self._kept_box(case.id, organ)
+            prepared = cutter.cut(box, self.stage, organ=organ, labels=mapped, name=name)
+            assert prepared.labels is not None
+            foreground = sample_foreground(prepared.labels, organ_labels(self.dataset.labels))
+            self.store.write(prepared, foreground, made_from=self._made_from(case, organ))
+
+    def regions(self, case_ids: Iterable[str], experience: Experience) -> OrganRegions:
+        """Where samples lie in the prepared regions of these cases, with the margins that experience gives."""
+        found = {}
+        for case_id in case_ids:
+            for organ in self.organs:
+                name = region_id(case_id, self._number(organ))
+                if name in self.ids([case_id]):
+                    found[name] = self._case_regions(case_id, organ, self.store.record(name), experience)
+        return OrganRegions(self.store, found)
+
+    def _case_regions(self, case_id: str, organ: str, record: CaseRecord, experience: Experience) -> CaseRegions:
+        boxes, kept = self.boxes[case_id], self._kept_box(case_id, organ)
+        known = experience.organs[organ]
+
+        def region(box: Box | None) -> Box | None:
+            if box is None:
+                return None
+            grown = experience.with_margins(organ, box, boxes.geometry)
+            return self._on_grid(self._placed(grown, boxes.geometry), kept, record, organ)
+
+        margins = np.maximum(known.margin_low_mm, known.margin_high_mm)[list(self.plans.transpose)]
+        jitter = tuple(int(mm / step) for mm, step in zip(margins, self.stage.spacing_mm, strict=True))
+        return CaseRegions(region(boxes.true.get(organ)), region(boxes.located.get(organ)), jitter)
+
+    def _placed(self, region: Box, geometry: Geometry) -> Box:
+        """As prediction would cut it."""
+        least = patch_on_volume(self.stage, self.plans, geometry)
+        return placed_within(region.clipped(geometry.shape), least, geometry.shape)
+
+    def _on_grid(self, box: Box, kept: Box, record: CaseRecord, organ: str) -> Box:
+        """A box of the volume (z, y, x) in the voxels of the prepared region, in plan order."""
+        scale = np.divide(record.prepared_shape, record.cropped_shape)
+        order = list(self.plans.transpose)
+        start = np.subtract(box.start, kept.start)[order] * scale
+        stop = np.subtract(box.stop, kept.start)[order] * scale
+        if is_mirrored(self.stage, organ):
+            axis = self.plans.left_right_axis
+            length = record.prepared_shape[axis or 0]
+            start[axis], stop[axis] = length - stop[axis], length - start[axis]
+        return Box(tuple(np.floor(start + 0.5).astype(int).tolist()), tuple(np.ceil(stop - 0.5).astype(int).tolist()))
+
+    def _kept_box(self, case_id: str, organ: str) -> Box:
+        """What is kept of a case: its boxes, at least a patch, and the planned margin: samples are moved and turned."""
+        assert self.stage.region is not None
+        boxes = self.boxes[case_id]
+        geometry = boxes.geometry
+        inner = around(_boxes_of(boxes, organ))
+        margin_mm = self.plans.in_volume_order(self.stage.region.margin_mm)
+        margin = tuple(int(np.ceil(margin_mm[axis] / geometry.spacing_mm[axis])) for axis in range(3))
+        patch = patch_on_volume(self.stage, self.plans, geometry)
+        least = tuple(edge + 2 * more for edge, more in zip(patch, margin, strict=True))
+        return placed_within(inner.grown(margin).clipped(geometry.shape), least, geometry.shape)
+
+    def _mapped(self, labels: np.ndarray, organ: str) -> np.ndarray:
+        """(Z, Y, X) int16: 1 for the organ, 2 for what nobody annotated."""
+        meaning = self.dataset.labels
+        mapped = meaning.mask(labels, organ).astype(np.int16)
+        if meaning.ignore is not None:
+            mapped[labels == meaning.ignore] = 2
+        return mapped
+
+    def _is_missing(self, case: Case, organ: str) -> bool:
+        name = region_id(case.id, self._number(organ))
+        return name in self.ids([case.id]) and not self.store.is_made_from(name, self._made_from(case, organ))
+
+    def _made_from(self, case: Case, organ: str) -> str:
+        source = source_checksum(case, self.dataset, self.plans, self.stage)
+        mirrors = is_mirrored(self.stage, organ)
+        return checksum_of([source, organ, mirrors, self._kept_box(case.id, organ)])
+
+    def _number(self, organ: str) -> int:
+        return self.dataset.labels.names.index(organ) + 1
+
+
+def region_dataset(dataset: Dataset, region_ids: Sequence[str]) -> Dataset:
+    """The regions as a dataset of one class; its cases have no files of their own."""
+    cases = tuple(Case(name, ()) for name in region_ids)
+    return Dataset(
+        dataset.name, dataset.folder, dataset.channel_names, organ_labels(dataset.labels), dataset.file_ending, cases
+    )
+
+
+def stored_regions(folder: Path) -> PreparedStore:
+    """The prepared regions below the folder of a stage."""
+    return PreparedStore(folder / "regions")
+
+
+def _boxes_of(boxes: CaseBoxes, organ: str) -> list[Box]:
+    return [found[organ] for found in (boxes.true, boxes.located) if organ in found]

@@ -1,0 +1,168 @@
+"""Two stages: a locator of all organs, then a network for each organ, or left and right pair, in its own regions.
+
+The organs' networks learn from the true boxes and from those that a locator found in cases that it had not seen.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from autoseg.data.folds import Fold
+from autoseg.dataset import Case
+from autoseg.errors import OptionError
+from autoseg.files import checksum
+from autoseg.inference.chain import Wanted
+from autoseg.inference.model_files import EXPERIENCE, WEIGHTS
+from autoseg.inference.predictor import PredictionOptions, StagePredictor
+from autoseg.inference.two_stage import TwoStageChain, make_predictor, organ_sizes_mm
+from autoseg.io import Volume, read_geometry, read_image, read_labels
+from autoseg.locating.boxes import CaseBoxes, find_boxes, locate, read_boxes, write_boxes
+from autoseg.locating.experience import Experience, learn, read_experience, write_experience
+from autoseg.networks.storage import load_network
+from autoseg.plans import StagePlan
+from autoseg.preprocessing.region import RegionCutter
+from autoseg.training.reporting import duration
+from trainers.finishing import finish
+from trainers.job import Job, TrainingResult
+from trainers.regions import RegionMaker, region_dataset, stored_regions
+from trainers.stage import StageTraining
+from trainers.unseen import Unseen
+from trainers.validating import HeldOut, Validation, prediction_file
+
+LOGGER = logging.getLogger(__name__)
+
+
+class TwoStageTrainer:
+    """Trains the locator on folds, then every organ's network, fold by fold, and scores the whole."""
+
+    def __init__(self, job: Job) -> None:
+        if len(job.stages) < 2 or any((stage.region is None) != (stage is job.stages[0]) for stage in job.stages):
+            raise OptionError(
+                f"{job.configuration} has no stages that segment organs.", "Leave out --trainer two_stage."
+            )
+        self.job = job
+        self.unseen = Unseen(job)
+        self.locate, self.organ_stages = job.stages[0], job.stages[1:]
+
+    def run(self) -> TrainingResult:
+        """Train what is not finished yet."""
+        self.job.begin()
+        self._announce()
+        boxes = self._locate()
+        makers = [self._prepared_regions(stage, boxes) for stage in self.organ_stages]
+        dice = {}
+        for name in self.job.fold_names:
+            dice[name] = self._run_fold(name, boxes, makers)
+        return finish(self.job, dice)
+
+    def _announce(self) -> None:
+        """Say how long every stage will take, before the first begins."""
+        LOGGER.info(StageTraining(self.job, self.locate).announcement(self.unseen.runs))
+        folds = len(self.job.fold_names)
+        for stage in self.organ_stages:
+            LOGGER.info(StageTraining(self.job, stage).announcement(folds))
+        seconds = sum(StageTraining(self.job, stage).settings.budget_seconds or 0 for stage in self.organ_stages)
+        if seconds:
+            LOGGER.info("All organs together: %s per fold, %s in all.", duration(seconds), duration(folds * seconds))
+
+    def _locate(self) -> dict[str, CaseBoxes]:
+        """Train the locator so that every case has boxes from a network that has not seen it."""
+        folder = self.job.stage_folder(self.locate) / "boxes"
+        found = {}
+        for validation in self.unseen.predict(StageTraining(self.job, self.locate)):
+            network = checksum(validation.task.model_file)
+            for case_id in validation.task.cases.validation:
+                path = folder / f"{case_id}.json"
+                if not path.exists() or read_boxes(path).made_by != network:
+                    write_boxes(path, self._boxes(self.job.dataset.case(case_id), validation, network))
+                found[case_id] = read_boxes(path)
+        return found
+
+    def _boxes(self, case: Case, validation: Validation, network: str) -> CaseBoxes:
+        assert case.label is not None
+        meaning = self.job.dataset.labels
+        truth, predicted = read_labels(case.label), read_labels(validation.prediction_file(case.id))
+        sizes = organ_sizes_mm(self.organ_stages, self.job.plans)
+        located = locate(predicted.array, meaning, truth.geometry, sizes).boxes
+        return CaseBoxes(truth.geometry, find_boxes(truth.array, meaning), located, case.not_contoured, network)
+
+    def _prepared_regions(self, stage: StagePlan, boxes: Mapping[str, CaseBoxes]) -> RegionMaker:
+        from tqdm import tqdm
+
+        job = self.job
+        maker = RegionMaker(job.dataset, job.plans, stage, boxes, stored_regions(job.stage_folder(stage)))
+        for case in tqdm(job.dataset.cases, f"preparing {stage.name}", unit="case", disable=None):
+            maker.prepare(case)
+        return maker
+
+    def _run_fold(self, name: str, boxes: Mapping[str, CaseBoxes], makers: list[RegionMaker]) -> float | None:
+        folder, cases = self.job.folder / f"fold_{name}", self.job.fold(name)
+        path = folder / EXPERIENCE
+        experience = read_experience(path) if path.exists() else self._learn(cases, boxes)
+        for maker in makers:
+            self._train_organ(name, maker, cases, experience)
+        write_experience(path, experience)
+        self._tell_recall(name, experience)
+        held_out = HeldOut(self.job.dataset, f"{self.job.dataset.name} fold_{name}", cases.validation, folder)
+        return held_out.run(lambda: self._predict(name, experience)).mean_dice
+
+    def _learn(self, cases: Fold, boxes: Mapping[str, CaseBoxes]) -> Experience:
+        """From the cases that the fold trains on."""
+        plans = self.job.plans
+        guesses = {
+            organ: plans.in_volume_order(stage.region.margin_mm)
+            for stage in self.organ_stages
+            if stage.region
+            for organ in stage.region.organs
+        }
+        organs = [name for name in self.job.dataset.labels.names if name in guesses]
+        voxel = plans.in_volume_order(self.locate.spacing_mm)
+        return learn([boxes[case] for case in cases.train], organs, voxel_mm=voxel, first_guess_mm=guesses)
+
+    def _train_organ(self, name: str, maker: RegionMaker, cases: Fold, experience: Experience) -> None:
+        """Train an organ's network on the regions of a fold's cases; OptionError where there is none to learn from."""
+        regions = Fold(maker.ids(cases.train), maker.ids(cases.validation))
+        if not regions.train:
+            raise OptionError(
+                f"No training case of fold {name} has {' or '.join(maker.organs)}.",
+                "Put cases that have it into every fold of the splits file.",
+            )
+        dataset = region_dataset(self.job.dataset, (*regions.train, *regions.validation))
+        job = replace(self.job, dataset=dataset, plans=self.job.plans.of_organ(maker.stage))
+        organs = maker.regions((*cases.train, *cases.validation), experience)
+        training = StageTraining(job, maker.stage, organs=organs)
+        training.run_cases(regions, training.folder(name))
+
+    def _tell_recall(self, name: str, experience: Experience) -> None:
+        known = experience.organs.items()
+        told = ", ".join(f"{organ} {one.found} of {one.cases} ({one.held} whole)" for organ, one in known)
+        LOGGER.info("fold %s, organs that the locator found in cases it had not seen: %s", name, told)
+
+    def _predict(self, name: str, experience: Experience) -> Callable[[str], Volume]:
+        """Predicts held-out cases by the organs' networks of a fold, around what its locator found."""
+        chain = TwoStageChain(
+            self._predictor(self.locate, name),
+            [self._predictor(stage, name) for stage in self.organ_stages],
+            self.job.plans,
+            self.job.dataset.labels,
+            experience,
+        )
+
+        def predict(case_id: str) -> Volume:
+            case = self.job.dataset.case(case_id)
+            place = self.job.stage_folder(self.locate) / f"fold_{name}"
+            located = read_labels(prediction_file(place, case_id, self.job.dataset)).array
+            cutter = RegionCutter(read_image(case.images), self.job.plans, case_id=case_id)
+            labels = chain.segment(located, cutter, Wanted()).labels
+            assert labels is not None
+            return Volume(labels, read_geometry(case.images[0]))
+
+        return predict
+
+    def _predictor(self, stage: StagePlan, fold: str) -> StagePredictor:
+        settings = StageTraining(self.job, stage).settings
+        network = load_network(self.job.stage_folder(stage) / f"fold_{fold}" / WEIGHTS, device=settings.device)
+        options = PredictionOptions(device=settings.device)
+        return make_predictor([network], self.job.plans, stage, self.job.dataset.labels, options)
