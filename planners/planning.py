@@ -10,8 +10,8 @@ from autoseg.labels import Labels
 from autoseg.plans import ChannelPlan, Ints, NetworkSpec, Plans, StagePlan, TrainingPlan
 from planners import reasons
 from planners.cascade import LowResolution, find_low_resolution
+from planners.family import Family
 from planners.options import PlanningOptions
-from planners.recipe import Recipe
 from planners.rules import budget
 from planners.rules.air import Air, choose_air
 from planners.rules.flips import Flips, choose_flips
@@ -54,9 +54,9 @@ class Drafts:
 
 
 def make_plans(
-    recipe: Recipe, fingerprint: Fingerprint, labels: Labels | None = None, options: PlanningOptions | None = None
+    family: Family, fingerprint: Fingerprint, labels: Labels | None = None, options: PlanningOptions | None = None
 ) -> Plans:
-    """Decide everything about a dataset by a recipe.
+    """Decide everything about a dataset, with networks of a family.
 
     labels: None for the fingerprint's classes as plain labels. options: None for the peer's 8 GB GPU. Raises
     PlanningError for a memory, patch or pooling that leaves no network.
@@ -64,13 +64,13 @@ def make_plans(
     labels, options = labels or fingerprint.plain_labels, options or PlanningOptions()
     if not fingerprint.cases:
         raise PlanningError("A plan needs at least one training case.")
-    drafts = _draft(recipe, fingerprint, labels, options)
+    drafts = _draft(family, fingerprint, labels, options)
     stages = {name: _stage_plan(name, draft, drafts, options) for name, draft in drafts.stages.items()}
     if "3d_lowres" in stages:
         stages["3d_cascade_fullres"] = _guided(stages["3d_fullres"], "3d_lowres", len(labels.classes))
     return Plans(
         name=options.name,
-        planner=recipe.planner,
+        planner=family.planner,
         dataset_name=fingerprint.dataset_name,
         fingerprint=fingerprint.checksum,
         target=options.target,
@@ -82,11 +82,11 @@ def make_plans(
         left_right_axis=drafts.mirroring.left_right_axis,
         left_right_pairs=drafts.mirroring.pairs,
         air=drafts.air.rule,
-        decisions=reasons.decisions(drafts, fingerprint, options, recipe),
+        decisions=reasons.decisions(drafts, fingerprint, options, family),
     )
 
 
-def _draft(recipe: Recipe, fingerprint: Fingerprint, labels: Labels, options: PlanningOptions) -> Drafts:
+def _draft(family: Family, fingerprint: Fingerprint, labels: Labels, options: PlanningOptions) -> Drafts:
     spacings, shapes = fingerprint.spacings, fingerprint.cropped_shapes
     spacing = target_spacing(spacings, shapes)
     if options.overrides.spacing_mm:
@@ -94,7 +94,7 @@ def _draft(recipe: Recipe, fingerprint: Fingerprint, labels: Labels, options: Pl
     transpose = axis_order(spacing.spacing_mm)
     fullres = _full_grid(spacing, resampled_median_shape(spacings, shapes, spacing.spacing_mm), transpose)
     planner = StagePlanner(
-        recipe,
+        family,
         options,
         in_channels=len(fingerprint.channels),
         out_channels=labels.output_count,

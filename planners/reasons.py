@@ -10,8 +10,8 @@ from autoseg.fingerprint import Fingerprint
 from autoseg.plans import Decision
 from planners.cascade import LEAST_COVERED
 from planners.explain import duration
+from planners.family import BASE_FILTERS, WIDEST, Family
 from planners.options import Overrides, PlanningOptions
-from planners.recipe import BASE_FILTERS, WIDEST, Recipe
 from planners.rules import budget
 from planners.rules.normalization import MASKED_BELOW
 from planners.stages import StageDraft
@@ -23,7 +23,7 @@ GIVEN = "given by the user"
 
 
 def decisions(
-    drafts: Drafts, fingerprint: Fingerprint, options: PlanningOptions, recipe: Recipe
+    drafts: Drafts, fingerprint: Fingerprint, options: PlanningOptions, family: Family
 ) -> tuple[Decision, ...]:
     """All decisions, in the order in which a reader asks."""
     found = [
@@ -35,7 +35,7 @@ def decisions(
         *low_resolution_decision(drafts, options),
     ]
     for name, draft in drafts.stages.items():
-        found += stage_decisions(name, draft, drafts, options, recipe)
+        found += stage_decisions(name, draft, drafts, options, family)
     return tuple(found)
 
 
@@ -148,13 +148,13 @@ def low_resolution_decision(drafts: Drafts, options: PlanningOptions) -> Iterato
 
 
 def stage_decisions(
-    name: str, draft: StageDraft, drafts: Drafts, options: PlanningOptions, recipe: Recipe
+    name: str, draft: StageDraft, drafts: Drafts, options: PlanningOptions, family: Family
 ) -> Iterator[Decision]:
     """Patch, topology, widths, batch, Dice, training and flips of a stage."""
     yield patch_decision(name, draft, options)
     yield topology_decision(name, draft, options)
     yield widths_decision(name, draft, options)
-    yield batch_decision(name, draft, options, recipe)
+    yield batch_decision(name, draft, options, family)
     yield batch_dice_decision(name, drafts)
     yield training_decision(name, draft, options)
     yield flips_decision(name, drafts, options)
@@ -220,10 +220,10 @@ def widths_decision(name: str, draft: StageDraft, options: PlanningOptions) -> D
     return Decision(f"{name}.widths", widths, rule, numbers, rejected)
 
 
-def batch_decision(name: str, draft: StageDraft, options: PlanningOptions, recipe: Recipe) -> Decision:
+def batch_decision(name: str, draft: StageDraft, options: PlanningOptions, family: Family) -> Decision:
     """The batch."""
-    share = f"{recipe.covered_share:.0%}"
-    numbers = {"by_memory": draft.memory_batch, "by_dataset": draft.data_batch, "dataset_share": recipe.covered_share}
+    share = f"{family.covered_share:.0%}"
+    numbers = {"by_memory": draft.memory_batch, "by_dataset": draft.data_batch, "dataset_share": family.covered_share}
     rule = f"What memory holds, at most {share} of the dataset's voxels, at least 2."
     rejected = f"A larger one: {'memory' if draft.memory_batch <= draft.data_batch else 'the dataset'} is the limit."
     if options.overrides.batch_size:

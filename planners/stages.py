@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from autoseg.errors import PlanningError
 from autoseg.plans import Ints, NetworkSpec
+from planners.family import BASE_FILTERS, REFERENCE_BATCH, Family
 from planners.options import GIBIBYTE, PlanningOptions
-from planners.recipe import BASE_FILTERS, REFERENCE_BATCH, Recipe
 from planners.rules import budget
 from planners.rules.memory import feature_map_values
 from planners.rules.network import network_spec
@@ -60,7 +60,7 @@ class StagePlanner:
     label_count: entries of dataset.json's labels. patch_size: the user's, in plan order, or None. cases: how many.
     """
 
-    recipe: Recipe
+    family: Family
     options: PlanningOptions
     in_channels: int
     out_channels: int
@@ -95,12 +95,12 @@ class StagePlanner:
         """The reference, scaled to the target's memory; on a CPU the patch never starts larger than on an 8 GB GPU."""
         share = self.options.target.memory_bytes / REFERENCE_BYTES
         share = share if self.options.target.device == "cuda" else min(1.0, share)
-        return self.recipe.reference_values[dimensions] * share
+        return self.family.reference_values[dimensions] * share
 
     def _spec(self, topology: Topology, base_filters: int, *, light_finest: bool = False) -> NetworkSpec:
         return network_spec(
             topology,
-            self.recipe,
+            self.family,
             base_filters=base_filters,
             in_channels=self.in_channels,
             out_channels=self.out_channels,
@@ -113,7 +113,7 @@ class StagePlanner:
 
     def _fit_to_memory(self, topology: Topology, grid: Grid) -> Topology:
         dimensions = len(grid.spacing_mm)
-        fitted = self.options.overrides.batch_size or self.recipe.fitted_batch[dimensions]
+        fitted = self.options.overrides.batch_size or self.family.fitted_batch[dimensions]
         limit = self._allowed_values(dimensions) * REFERENCE_BATCH[dimensions]
         while self.values(topology) * fitted > limit:
             topology = shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.pooling)
@@ -123,7 +123,7 @@ class StagePlanner:
         dimensions, values = len(grid.spacing_mm), self.values(topology)
         allowed = self._allowed_values(dimensions)
         by_memory = round(allowed / values * REFERENCE_BATCH[dimensions])
-        by_data = round(dataset_voxels * self.recipe.covered_share / math.prod(topology.patch_size))
+        by_data = round(dataset_voxels * self.family.covered_share / math.prod(topology.patch_size))
         return StageDraft(
             grid=grid,
             topology=topology,
