@@ -103,24 +103,35 @@ class AirRule:
 class TrainingPlan:
     """The defaults that the planner found for training a stage; options of a run override them.
 
-    optimizer: a name in autoseg.training.optimizers.OPTIMIZERS. schedule: in SCHEDULES. epochs and
-    iterations_per_epoch hold where no budget is set; budget_seconds is per fold and stage. augmentation: a strength, 1
-    is the peer's. foreground_fraction: of the patches of a batch, how many are centred on a foreground voxel.
-    weight_average: decay per iteration of the averaged weights that become the model; 0 for none. warmup_iterations: of
-    linear growth of the rate.
+    optimizer: a name in autoseg.training.optimizers.OPTIMIZERS. schedule: in SCHEDULES; first_cycle_epochs and
+    cycle_growth: of its warm restarts. epochs and iterations_per_epoch hold where no budget is set; budget_seconds is
+    per fold and stage. augmentation: a strength, 1 is the peer's. rotation_degrees: the largest angle, None for what
+    suits the patch; scales: the smallest and the largest factor; shift_voxels: by how much a patch is moved at most.
+    foreground_fraction: of the patches of a batch, how many are centred on a foreground voxel. crops_per_case: patches
+    in a row that are cut from one case. weight_average: decay per iteration of the averaged weights that become the
+    model; 0 for none. warmup_iterations: of linear growth of the rate. whole_validation_epochs: after each so many
+    epochs the validation cases are predicted whole; 0 for never. cached: keep the prepared cases in memory.
     """
 
     optimizer: str = "sgd"
     learning_rate: float = 1e-2
     schedule: str = "polynomial"
+    first_cycle_epochs: int = 5
+    cycle_growth: int = 3
     loss: str = "dice+ce"
     epochs: int = 1000
     iterations_per_epoch: int = 250
     budget_seconds: float | None = None
     augmentation: float = 1.0
+    rotation_degrees: float | None = None
+    scales: tuple[float, float] = (0.7, 1.4)
+    shift_voxels: int = 0
     foreground_fraction: float = 0.5
+    crops_per_case: int = 1
     weight_average: float = 0.0
     warmup_iterations: int = 0
+    whole_validation_epochs: int = 0
+    cached: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Predicting the validation cases of a fold whole, as a user would, and scoring them on their own grids."""
+"""The held-out predictions of a finished network, on disk, and their scores."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from autoseg.dataset import Case
-from autoseg.evaluation import ClassScores, Summary, evaluate_case, summarize
+from autoseg.evaluation import ClassScores, Summary, summarize
 from autoseg.files import from_json, read_json, write_json
-from autoseg.inference.predictor import PredictionOptions, StagePredictor
-from autoseg.io import Volume, read_labels, write_labels
+from autoseg.inference.predictor import StagePredictor
+from autoseg.io import read_labels, write_labels
 from autoseg.networks.storage import load_network
-from autoseg.preprocessing.restore import LabelRestorer
 from autoseg.training.options import TrainingSettings
 from autoseg.training.reporting import duration
 from trainers.fitting import FittingTask
+from trainers.whole import WholeCases
 
 LOGGER = logging.getLogger(__name__)
 
@@ -29,6 +26,11 @@ class Validation:
 
     task: FittingTask
     settings: TrainingSettings
+
+    @property
+    def whole(self) -> WholeCases:
+        """What predicts and scores."""
+        return WholeCases(self.task, self.settings.device)
 
     @property
     def summary_file(self) -> Path:
@@ -62,33 +64,10 @@ class Validation:
             path = self.prediction_file(case_id)
             if not path.exists():
                 predictor = predictor or self.predictor()
-                write_labels(path, self.predict(predictor, case_id))
-            scores[case_id] = self._score(case_id, path)
+                write_labels(path, self.whole.predict(predictor, case_id))
+            scores[case_id] = self.whole.score(case_id, read_labels(path))
         return scores
 
     def predictor(self) -> StagePredictor:
         """The finished network, ready to predict the prepared cases of its stage."""
-        job, options = self.task.job, PredictionOptions(device=self.settings.device)
-        network = load_network(self.task.model_file, device=self.settings.device)
-        return StagePredictor([network], job.plans, self.task.stage, job.dataset.labels, options)
-
-    def predict(self, predictor: StagePredictor, case_id: str) -> Volume:
-        """The labels of a prepared case on its own grid."""
-        store, previous = self.task.store, self.task.previous
-        record, image = store.record(case_id), np.asarray(store.image(case_id))
-        restorer = LabelRestorer(record, self.task.job.dataset.labels, order=predictor.order(image.shape[1:]))
-        predictor.stream(image, restorer, None if previous is None else np.asarray(previous.read(case_id)))
-        return Volume(restorer.restored, record.geometry)
-
-    def _score(self, case_id: str, path: Path) -> dict[str, ClassScores]:
-        case: Case = self.task.job.dataset.case(case_id)
-        assert case.label is not None
-        reference = read_labels(case.label)
-        return evaluate_case(
-            read_labels(path).array,
-            reference.array,
-            self.task.job.dataset.labels,
-            reference.geometry,
-            not_contoured=case.not_contoured,
-            surface=False,
-        )
+        return self.whole.predictor(load_network(self.task.model_file, device=self.settings.device))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.cli import app
+from autoseg.cli.training_changes import add_training_changes, training_changes
 
 if TYPE_CHECKING:
     from autoseg.plans import Plans
@@ -32,11 +33,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--budget", type=app.seconds, help="wall clock per fold and stage: 90s, 10m, 1.5h")
     parser.add_argument("--epochs", type=int, help="length in epochs, in place of a budget")
     parser.add_argument("--iterations-per-epoch", type=int, help="iterations of an epoch")
-    parser.add_argument("--lr", type=float, help="peak learning rate")
-    parser.add_argument("--loss", help="dice, ce, focal, tversky, or a weighted sum such as dice+focal or 0.5*dice+ce")
-    parser.add_argument("--optimizer", help="sgd, adamw, muon or novograd")
-    parser.add_argument("--schedule", help="polynomial, cosine, cosine_restarts or constant")
-    parser.add_argument("--augmentation", type=float, help="strength: 0 none, 1 the usual")
     parser.add_argument("--patience", type=int, metavar="EPOCHS", help="stop after this many epochs without progress")
     parser.add_argument("--pretrained", type=Path, metavar="FOLDER", help="start from the weights of this model")
     parser.add_argument("--seed", type=int, default=0, help="of weights and patches (default: 0)")
@@ -49,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (0: a background thread)")
     parser.add_argument("--restart", action="store_true", help="train finished and started folds again from nothing")
+    add_training_changes(parser.add_argument_group("in place of what the plans say"))
     return parser
 
 
@@ -72,11 +69,7 @@ def train(arguments: argparse.Namespace) -> int:
         epochs=arguments.epochs,
         iterations_per_epoch=arguments.iterations_per_epoch,
         budget_seconds=arguments.budget,
-        learning_rate=arguments.lr,
-        loss=arguments.loss,
-        optimizer=arguments.optimizer,
-        schedule=arguments.schedule,
-        augmentation=arguments.augmentation,
+        changes=training_changes(arguments),
         patience=arguments.patience,
         pretrained=arguments.pretrained,
         seed=arguments.seed,
