@@ -77,14 +77,15 @@ class IntensityStatistics:
 class ChannelPlan:
     """How one channel is normalised.
 
-    scheme: a name in autoseg.preprocessing.normalization.NORMALIZATIONS (ct, zscore, none, rescale).
-    masked: statistics over non-zero voxels only, and zero outside them.
+    scheme: a name in autoseg.preprocessing.normalization.NORMALIZATIONS (ct, clip, zscore, none, rescale).
+    masked: statistics over non-zero voxels only, and zero outside them. clip: the range of the scheme clip.
     """
 
     name: str
     scheme: str
     statistics: IntensityStatistics
     masked: bool = False
+    clip: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -200,8 +201,9 @@ class Target:
 class Plans:
     """All that was decided about a dataset.
 
-    name: of these plans, part of the model folder's name. planner: the name in planners.PLANNERS. fingerprint:
-    checksum of the fingerprint that they were made from. transpose: see the module. left_right_pairs: (left, right)
+    name: of these plans, part of the model folder's name. planner: the name in planners.PLANNERS. recipe: the name in
+    planners.recipes.RECIPES, None without one. fingerprint: checksum of the fingerprint that they were made from.
+    transpose: see the module. left_right_pairs: (left, right)
     class names. mirror_axes: plan axes along which patches may be flipped; where left_right_axis is among them,
     flipping it exchanges the labels of each pair. left_right_axis: the plan axis that runs left to right where pairs
     exist. air: None where prediction runs every window. stages: by name. configurations: name to its ordered stages;
@@ -221,6 +223,7 @@ class Plans:
     left_right_axis: int | None = None
     left_right_pairs: tuple[tuple[str, str], ...] = ()
     air: AirRule | None = None
+    recipe: str | None = None
     decisions: tuple[Decision, ...] = ()
     schema: int = PLANS_SCHEMA
 

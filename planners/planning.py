@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from autoseg.errors import PlanningError
 from autoseg.fingerprint import Fingerprint
 from autoseg.labels import Labels
-from autoseg.plans import ChannelPlan, Ints, NetworkSpec, Plans, StagePlan, TrainingPlan
+from autoseg.plans import ChannelPlan, Ints, NetworkSpec, Plans, StagePlan
 from planners import reasons
 from planners.cascade import LowResolution, find_low_resolution
 from planners.family import Family
 from planners.options import PlanningOptions
-from planners.rules import budget
 from planners.rules.air import Air, choose_air
 from planners.rules.flips import Flips, choose_flips
 from planners.rules.mirroring import Mirroring, choose_mirroring
 from planners.rules.normalization import plan_channels
 from planners.rules.spacing import Grid, TargetSpacing, axis_order, resampled_median_shape, target_spacing
 from planners.stages import StageDraft, StagePlanner
+from planners.training import training_plan
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ def make_plans(
     labels, options = labels or fingerprint.plain_labels, options or PlanningOptions()
     if not fingerprint.cases:
         raise PlanningError("A plan needs at least one training case.")
+    if options.overrides.encoder_depth:
+        family = replace(family, encoder_depth=options.overrides.encoder_depth)
     drafts = _draft(family, fingerprint, labels, options)
     stages = {name: _stage_plan(name, draft, drafts, options) for name, draft in drafts.stages.items()}
     if "3d_lowres" in stages:
@@ -82,6 +84,7 @@ def make_plans(
         left_right_axis=drafts.mirroring.left_right_axis,
         left_right_pairs=drafts.mirroring.pairs,
         air=drafts.air.rule,
+        recipe=options.recipe.name if options.recipe else None,
         decisions=reasons.decisions(drafts, fingerprint, options, family),
     )
 
@@ -101,11 +104,13 @@ def _draft(family: Family, fingerprint: Fingerprint, labels: Labels, options: Pl
         label_count=1 + len(labels.classes) + (labels.ignore is not None),
         cases=len(fingerprint.cases),
         patch_size=_in_plan_order(options.overrides.patch_size, transpose),
+        lowres_shape=_in_plan_order(options.overrides.lowres_shape, transpose),
     )
     stages, low = _draft_stages(fullres, planner)
     _check_pooling(stages, options)
     mirroring = choose_mirroring(fingerprint, labels, transpose, wanted=options.mirrors)
-    return Drafts(spacing, transpose, plan_channels(fingerprint), mirroring, choose_air(fingerprint), stages, low)
+    channels = plan_channels(fingerprint, options.overrides.clip)
+    return Drafts(spacing, transpose, channels, mirroring, choose_air(fingerprint), stages, low)
 
 
 def _full_grid(spacing: TargetSpacing, shape: tuple[float, ...], transpose: Ints) -> Grid:
@@ -124,8 +129,10 @@ def _draft_stages(fullres: Grid, planner: StagePlanner) -> tuple[dict[str, Stage
     slices = Grid(fullres.spacing_mm[1:], fullres.median_shape[1:], fullres.median_shape[1] * fullres.median_shape[2])
     stages = {"2d": planner.draft(slices, dataset_voxels)}
     if fullres.median_shape[0] == 1:
-        if planner.options.overrides.cascade == "always":
-            raise PlanningError("The cases are single slices: there is no cascade.", "Leave out --cascade always.")
+        if planner.options.overrides.cascade == "always" or planner.lowres_shape:
+            raise PlanningError(
+                "The cases are single slices: there is no cascade.", "Leave out --cascade always and --lowres-shape."
+            )
         return stages, None
     full = planner.draft(fullres, dataset_voxels)
     low = find_low_resolution(full, planner)
@@ -135,15 +142,19 @@ def _draft_stages(fullres: Grid, planner: StagePlanner) -> tuple[dict[str, Stage
 
 
 def _check_pooling(stages: dict[str, StageDraft], options: PlanningOptions) -> None:
-    wanted = options.overrides.pooling
+    wanted = options.overrides.poolings
     name = "3d_fullres" if "3d_fullres" in stages else "2d"
     possible = len(stages[name].topology.strides) - 1
-    if wanted is not None and wanted > possible:
-        raise PlanningError(
-            f"--pooling {wanted} is too deep: the patch {stages[name].patch_size} of {name} can be halved "
-            f"{possible} times before an edge falls under 4 voxels.",
-            f"Use --pooling {possible} or a larger --patch-size.",
-        )
+    if wanted is None or wanted <= possible:
+        return
+    given, remedy = f"--pooling {wanted}", f"--pooling {possible}"
+    if options.overrides.widths:
+        given, remedy = f"--widths with {wanted + 1} levels", f"{possible + 1} widths"
+    raise PlanningError(
+        f"{given} is too deep: the patch {stages[name].patch_size} of {name} can be halved "
+        f"{possible} times before an edge falls under 4 voxels.",
+        f"Use {remedy} or a larger --patch-size.",
+    )
 
 
 def _stage_plan(name: str, draft: StageDraft, drafts: Drafts, options: PlanningOptions) -> StagePlan:
@@ -155,21 +166,8 @@ def _stage_plan(name: str, draft: StageDraft, drafts: Drafts, options: PlanningO
         batch_size=draft.batch_size,
         network=draft.spec,
         batch_dice=drafts.has_batch_dice(name),
-        training=_training(draft, options),
+        training=training_plan(draft, options),
         flips=drafts.flips(name, options).chosen,
-    )
-
-
-def _training(draft: StageDraft, options: PlanningOptions) -> TrainingPlan:
-    seconds = options.target.budget_seconds
-    if draft.choice is None:
-        return TrainingPlan(budget_seconds=seconds)
-    per_epoch = budget.iterations_per_epoch(draft.choice.iterations)
-    return replace(
-        budget.CPU_TRAINING,
-        epochs=max(1, draft.choice.iterations // per_epoch),
-        iterations_per_epoch=per_epoch,
-        budget_seconds=seconds or budget.DEFAULT_BUDGET_SECONDS,
     )
 
 

@@ -57,7 +57,8 @@ class StageDraft:
 class StagePlanner:
     """Drafts stages of one dataset.
 
-    label_count: entries of dataset.json's labels. patch_size: the user's, in plan order, or None. cases: how many.
+    label_count: entries of dataset.json's labels. cases: how many. patch_size, lowres_shape: the user's, in plan order,
+    or None.
     """
 
     family: Family
@@ -67,13 +68,14 @@ class StagePlanner:
     label_count: int
     cases: int
     patch_size: Ints | None = None
+    lowres_shape: Ints | None = None
 
     def draft(self, grid: Grid, dataset_voxels: float, *, clip_patch: bool = False) -> StageDraft:
         """The stage for a grid of two or three axes.
 
         dataset_voxels: of all cases on this grid. clip_patch: cut a patch that the user gave to the median shape.
         """
-        poolings = self.options.overrides.pooling
+        poolings = self.options.overrides.poolings
         given = self.patch_size if self.patch_size and len(self.patch_size) == len(grid.spacing_mm) else None
         if given and clip_patch:
             given = tuple(min(edge, math.ceil(size)) for edge, size in zip(given, grid.median_shape, strict=True))
@@ -89,7 +91,13 @@ class StagePlanner:
 
     @property
     def _base_filters(self) -> int:
-        return self.options.overrides.base_filters or BASE_FILTERS
+        """Of the user, else those that memory is planned with."""
+        return self._given_filters or BASE_FILTERS
+
+    @property
+    def _given_filters(self) -> int | None:
+        overrides = self.options.overrides
+        return overrides.widths[0] if overrides.widths else overrides.base_filters
 
     def _allowed_values(self, dimensions: int) -> float:
         """The reference, scaled to the target's memory; on a CPU the patch never starts larger than on an 8 GB GPU."""
@@ -102,13 +110,15 @@ class StagePlanner:
             topology,
             self.family,
             base_filters=base_filters,
+            widths=self.options.overrides.widths,
             in_channels=self.in_channels,
             out_channels=self.out_channels,
             light_finest=light_finest,
         )
 
     def _candidate(self, topology: Topology, base_filters: int, batch_size: int) -> budget.Candidate:
-        spec = self._spec(topology, base_filters, light_finest=True)
+        light = self.options.overrides.encoder_depth is None
+        spec = self._spec(topology, base_filters, light_finest=light)
         return budget.Candidate(base_filters, topology, spec, batch_size)
 
     def _fit_to_memory(self, topology: Topology, grid: Grid) -> Topology:
@@ -116,7 +126,7 @@ class StagePlanner:
         fitted = self.options.overrides.batch_size or self.family.fitted_batch[dimensions]
         limit = self._allowed_values(dimensions) * REFERENCE_BATCH[dimensions]
         while self.values(topology) * fitted > limit:
-            topology = shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.pooling)
+            topology = shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.poolings)
         return topology
 
     def _with_batch(self, topology: Topology, grid: Grid, dataset_voxels: float, first_patch: Ints) -> StageDraft:
@@ -162,13 +172,13 @@ class StagePlanner:
 
     def _candidates(self, draft: StageDraft, patch_is_given: bool) -> Iterator[budget.Candidate]:
         """Patches from large to small, for each the widths from wide to narrow; the narrowest only for the smallest."""
-        overrides = self.options.overrides
-        widths = (overrides.base_filters,) if overrides.base_filters else budget.WIDTHS
+        overrides, given = self.options.overrides, self._given_filters
+        widths = (given,) if given else budget.WIDTHS
         batch = overrides.batch_size or min(draft.batch_size, budget.BATCH_SIZES[len(draft.patch_size)])
         for topology in [draft.topology] if patch_is_given else self._smaller_patches(draft):
             for width in widths:
                 yield self._candidate(topology, width, batch)
-        if not overrides.base_filters:
+        if not given:
             yield self._candidate(topology, budget.LAST_WIDTH, batch)
 
     def _smaller_patches(self, draft: StageDraft) -> Iterator[Topology]:
@@ -188,7 +198,7 @@ class StagePlanner:
         yield topology
         while True:
             try:
-                topology = shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.pooling)
+                topology = shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.poolings)
             except PlanningError:
                 return
             if math.prod(topology.patch_size) < least:

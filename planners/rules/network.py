@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoseg.plans import LevelSpec, NetworkSpec
+from autoseg.plans import Ints, LevelSpec, NetworkSpec
 from planners.family import WIDEST, Family
 from planners.rules.topology import Topology
 
@@ -14,16 +14,18 @@ def network_spec(
     base_filters: int,
     in_channels: int,
     out_channels: int,
+    widths: Ints | None = None,
     light_finest: bool = False,
 ) -> NetworkSpec:
     """Widths double from level to level up to 320 (3D) or 512 (2D).
 
+    widths: of the levels, finest first, at least as many as there are, in place of base_filters and doubling.
     light_finest: one convolution in place of two on either side of the finest level, which costs half of the work.
     """
     dimensions, deepest = len(topology.patch_size), len(topology.strides) - 1
     levels = []
     for number, (stride, kernel) in enumerate(zip(topology.strides, topology.kernels, strict=True)):
-        width = min(WIDEST[dimensions], base_filters * 2**number)
+        width = widths[number] if widths else min(WIDEST[dimensions], base_filters * 2**number)
         is_light = light_finest and number == 0
         inside = (width,) * (1 if is_light else family.depth(number))
         is_bottleneck = number == deepest
