@@ -56,8 +56,8 @@ def convert_msd(
     """Convert a task folder (dataset.json with a `training` list) into a raw dataset in `folder`.
 
     Test images come from imagesTs, their labels from labelsTs where there is one. Files that need no change are copied
-    byte by byte. merged: names of classes that become part of another, and of which. Raises OptionError for a name in it
-    that is no class, FormatError for a dataset.json that is not a task's, and what write_dataset raises.
+    byte by byte. merged: see merge_classes. Raises FormatError for a dataset.json that is not a task's, and what
+    merge_classes and write_dataset raise.
     """
     from autoseg.dataset import read_channel_names
     from dataset_conversion.writer import DatasetFacts, write_dataset
