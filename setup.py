@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-COMMANDS = ["convert", "plan_and_preprocess", "train", "predict", "evaluate", "demo"]
+COMMANDS = ["convert", "plan_and_preprocess", "train", "predict", "evaluate", "compare", "demo"]
 
 setup(
     name="autoseg",

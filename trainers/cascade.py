@@ -32,6 +32,11 @@ class CascadeTrainer:
             raise OptionError(f"{job.configuration} has one stage.", "Train it with --trainer standard.")
         self.job = job
 
+    def trainings(self) -> int:
+        """How many trainings run() takes, at most: two folds and the rest of the cases for each earlier stage."""
+        folds = self.job.fold_count
+        return (len(self.job.stages) - 1) * (max(2, folds) + 1) + folds
+
     def run(self) -> TrainingResult:
         """Train what is not finished yet, stage by stage."""
         self.job.write_description()

@@ -142,7 +142,7 @@ def _plan(
     from planners.options import PlanningOptions
 
     planner = resolve("planner", PLANNERS, decisions.planner)()
-    target = _target(arguments)
+    target = training_target(arguments)
     speed = _seconds_per_multiply_add(target.device)
     options = PlanningOptions(arguments.plans_name, target, decisions.overrides, speed, decisions.recipe)
     plans = planner.plan(fingerprint, dataset.labels, options)
@@ -150,7 +150,8 @@ def _plan(
     return plans
 
 
-def _target(arguments: argparse.Namespace) -> Target:
+def training_target(arguments: argparse.Namespace) -> Target:
+    """What will train: the device, memory and time that were given, or what this machine has."""
     from autoseg.plans import Target
     from autoseg.runtime import available_memory_bytes, choose_device
 

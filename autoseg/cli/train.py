@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoseg.cli import app
 from autoseg.cli.training_changes import add_training_changes, training_changes
 
 if TYPE_CHECKING:
     from autoseg.plans import Plans
+    from autoseg.training.options import TrainingOptions
+    from autoseg.workspace import Workspace
     from trainers.job import TrainingResult
 
 EPILOG = """examples:
@@ -56,15 +58,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train and tell the result."""
-    from autoseg.dataset import read_dataset
-    from autoseg.registry import resolve
-    from autoseg.training.options import TrainingOptions
     from autoseg.workspace import Workspace
-    from trainers import TRAINERS
 
     workspace = Workspace.open(arguments.root)
     name = workspace.dataset_name(arguments.dataset)
-    options = TrainingOptions(
+    plans = _read_plans(workspace.plans_file(name, arguments.plans_name), arguments.dataset)
+    result = make_trainer(workspace, name, plans, arguments).run()
+    _tell(result, name, arguments.configuration)
+    return 0
+
+
+def make_trainer(workspace: Workspace, name: str, plans: Plans, arguments: argparse.Namespace) -> Any:
+    """The trainer of a dataset's configuration, ready to run; nothing is written. name: the dataset's full one."""
+    from autoseg.dataset import read_dataset
+    from autoseg.registry import resolve
+    from trainers import TRAINERS
+    from trainers.job import Job
+
+    options = _training_options(arguments)
+    stages = plans.configuration_stages(arguments.configuration)
+    trainer_name = arguments.trainer or ("cascade" if len(stages) > 1 else "standard")
+    trainer_class = resolve("trainer", TRAINERS, trainer_name)
+    folder = workspace.model(name, trainer_name.rpartition(":")[2], plans.name, arguments.configuration)
+    dataset = read_dataset(workspace.raw(name))
+    return trainer_class(Job(workspace, dataset, plans, arguments.configuration, folder, options))
+
+
+def _training_options(arguments: argparse.Namespace) -> TrainingOptions:
+    from autoseg.training.options import TrainingOptions
+
+    return TrainingOptions(
         folds=tuple(arguments.folds),
         epochs=arguments.epochs,
         iterations_per_epoch=arguments.iterations_per_epoch,
@@ -79,17 +102,6 @@ def train(arguments: argparse.Namespace) -> int:
         workers=arguments.workers,
         restart=arguments.restart,
     )
-    plans = _read_plans(workspace.plans_file(name, arguments.plans_name), arguments.dataset)
-    stages = plans.configuration_stages(arguments.configuration)
-    trainer_name = arguments.trainer or ("cascade" if len(stages) > 1 else "standard")
-    trainer_class = resolve("trainer", TRAINERS, trainer_name)
-    from trainers.job import Job
-
-    folder = workspace.model(name, trainer_name.rpartition(":")[2], arguments.plans_name, arguments.configuration)
-    dataset = read_dataset(workspace.raw(name))
-    result = trainer_class(Job(workspace, dataset, plans, arguments.configuration, folder, options)).run()
-    _tell(result, name, arguments.configuration)
-    return 0
 
 
 def _read_plans(path: Path, dataset: str) -> Plans:
