@@ -2,6 +2,7 @@
 
 from setuptools import find_packages, setup
 
+CPU = ["openvino>=2025.0", "onnxruntime>=1.20", "onnx>=1.17"]
 COMMANDS = ["convert", "plan_and_preprocess", "train", "predict", "evaluate", "compare", "demo"]
 
 setup(
@@ -31,7 +32,9 @@ setup(
         "threadpoolctl>=3.1",
     ],
     extras_require={
+        "cpu": CPU,
         "test": [
+            *CPU,
             "pytest>=8",
             "pytest-timeout>=2.3",
             "ruff>=0.8",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from autoseg.errors import FormatError
+from autoseg.errors import DatasetError, FormatError
 from autoseg.files import read_json
 from autoseg.io import FILE_ENDINGS
 from autoseg.labels import Labels, read_labels_entry
@@ -62,11 +62,13 @@ class Dataset:
     description: dict[str, Any] = field(default_factory=dict)
 
     def case(self, case_id: str) -> Case:
-        """The training or test case with this id; KeyError where there is none."""
+        """The training or test case with this id; DatasetError where there is none."""
         for case in (*self.cases, *self.test_cases):
             if case.id == case_id:
                 return case
-        raise KeyError(case_id)
+        raise DatasetError(
+            f"{self.name} has no case {case_id!r} any more.", "Put it back, or train the folds that hold it again."
+        )
 
 
 def read_dataset(folder: Path) -> Dataset:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from autoseg.errors import AutosegError, FileError, FormatError
+from autoseg.errors import AutosegError, DatasetError, FileError, FormatError
 
 T = TypeVar("T")
 TEMPORARY_PREFIX = ".partial-"
@@ -106,6 +106,13 @@ def read_artefact(kind: type[T], path: Path, *, remedy: str) -> T:
     if found != wanted:
         raise FormatError(path, f"schema must be {wanted}, not {found!r}.", remedy)
     return from_json(kind, values, path)
+
+
+def case_file(folder: Path, case_id: str, ending: str) -> Path:
+    """FOLDER/CASE.ending; DatasetError for an id that would lead elsewhere."""
+    if Path(case_id).name != case_id or case_id[:1] in ("", "."):
+        raise DatasetError(f"The case id {case_id!r} cannot be a file name.", "Rename the case.")
+    return folder / f"{case_id}{ending}"
 
 
 def checksum(path: Path | str) -> str:

@@ -128,16 +128,21 @@ def _apply(prediction: np.ndarray, rule: Rule, labels: Labels, voxel_volume_mm3:
 
 
 def _kept(mask: np.ndarray, rule: Rule, voxel_volume_mm3: float) -> np.ndarray:
-    """The voxels of a mask whose component a rule leaves."""
+    """The voxels of a mask whose component a rule leaves; counted plane by plane, for little memory."""
     from scipy import ndimage
 
-    components, _ = ndimage.label(mask, np.ones((3, 3, 3)))
-    sizes = np.bincount(components.ravel())
+    components, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    sizes = np.zeros(count + 1, dtype=np.int64)
+    for plane in components:
+        sizes += np.bincount(plane.ravel(), minlength=count + 1)
     sizes[0] = 0
     kept = sizes * voxel_volume_mm3 >= max(rule.minimum_mm3, voxel_volume_mm3)
     if rule.kind == "largest_component":
         kept = np.arange(len(sizes)) == sizes.argmax()
-    return kept[components]
+    after = np.empty_like(mask)
+    for plane, numbers in zip(after, components, strict=True):
+        np.take(kept, numbers, out=plane)
+    return after
 
 
 def choose_rules(cases: Iterable[HeldOutCase], labels: Labels) -> Postprocessing:

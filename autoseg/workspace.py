@@ -7,8 +7,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.errors import DatasetError
+from autoseg.errors import DatasetError, OptionError
 
+PLANS_NAME = r"[A-Za-z0-9-]+(_[A-Za-z0-9-]+)*"
+RESERVED_NAMES = ("fingerprint", "splits")
 DATASET_NAME = re.compile(r"Dataset(\d{3,})_(.+)")
 
 
@@ -35,7 +37,15 @@ class Workspace:
         return self.root / "prepared" / dataset_name
 
     def plans_file(self, dataset_name: str, plans: str) -> Path:
-        """The JSON of the plans with this name; the default name is "plans"."""
+        """The JSON of the plans with this name; the default name is "plans".
+
+        Raises OptionError for a name that is no file name, or that of another artefact.
+        """
+        if not re.fullmatch(PLANS_NAME, plans) or plans in RESERVED_NAMES:
+            raise OptionError(
+                f"Plans cannot be called {plans!r}.",
+                f"Use letters, digits, - and single _; not {' or '.join(RESERVED_NAMES)}.",
+            )
         return self.prepared(dataset_name) / f"{plans}.json"
 
     def grid(self, dataset_name: str, plans: str, grid: str) -> Path:

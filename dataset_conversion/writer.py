@@ -106,9 +106,11 @@ def write_dataset(
 def _check_ids(cases: Sequence[SourceCase]) -> None:
     if not any(case.part == "Tr" for case in cases):
         raise DatasetError("The source holds no training case.", "Check the path and the layout of the source.")
-    twice = [key for key, count in Counter((case.part, case.id) for case in cases).items() if count > 1]
+    twice = [key for key, count in Counter(case.id for case in cases).items() if count > 1]
     if twice:
-        raise DatasetError(f"The source holds two cases called {twice[0][1]!r}.", "Rename one of them.")
+        parts = {case.part for case in cases if case.id == twice[0]}
+        among = ", one for training and one for testing" if len(parts) > 1 else ""
+        raise DatasetError(f"The source holds two cases called {twice[0]!r}{among}.", "Rename one of them.")
 
 
 def _check_folder(folder: Path) -> None:

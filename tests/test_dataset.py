@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autoseg.dataset import Dataset, read_dataset, split_channel
-from autoseg.errors import FileError, FormatError
+from autoseg.errors import DatasetError, FileError, FormatError
 
 VALUES = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}
 
@@ -53,8 +53,8 @@ def test_test_cases_have_labels_only_where_there_are_some(tmp_path: Path) -> Non
     assert dataset.case("b").label is not None
 
 
-def test_an_unknown_case_is_a_key_error(tmp_path: Path) -> None:
-    with pytest.raises(KeyError, match="nobody"):
+def test_an_unknown_case_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="nobody"):
         make(tmp_path).case("nobody")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.errors import DatasetError
+from autoseg.errors import DatasetError, OptionError
 from autoseg.workspace import Workspace, full_name
 
 
@@ -73,3 +73,14 @@ def test_where_everything_lies() -> None:
 def test_full_names_have_three_digits() -> None:
     assert full_name(4, "Hippocampus") == "Dataset004_Hippocampus"
     assert full_name(1234, "Many") == "Dataset1234_Many"
+
+
+@pytest.mark.parametrize("name", ["splits", "fingerprint", "../plans", "a/b", "two__parts", "", "a b", ".hidden"])
+def test_names_of_plans_that_would_overwrite_or_leave(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OptionError, match="Plans cannot be called"):
+        Workspace(tmp_path).plans_file("Dataset001_A", name)
+
+
+@pytest.mark.parametrize("name", ["plans", "long_2h", "A-1"])
+def test_names_of_plans(tmp_path: Path, name: str) -> None:
+    assert Workspace(tmp_path).plans_file("Dataset001_A", name).name == f"{name}.json"

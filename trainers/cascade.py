@@ -8,20 +8,21 @@ more network of the earlier stage is trained on the cases that they do cover, an
 from __future__ import annotations
 
 import logging
+from functools import cached_property
 
 from autoseg.data.folds import Fold
 from autoseg.errors import OptionError
+from autoseg.files import checksum
 from autoseg.inference.chain import previous_labels_on_grid
 from autoseg.io import read_labels
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels
 from trainers.finishing import finish
-from trainers.job import ALL_CASES, Job, TrainingResult
+from trainers.job import ALL_CASES, REST, Job, TrainingResult
 from trainers.stage import StageTraining
 from trainers.validating import Validation
 
 LOGGER = logging.getLogger(__name__)
-REST = "rest"
 
 
 class CascadeTrainer:
@@ -39,27 +40,36 @@ class CascadeTrainer:
 
     def run(self) -> TrainingResult:
         """Train what is not finished yet, stage by stage."""
-        self.job.write_description()
+        self.job.begin()
+        self._announce()
         previous = None
         for stage, following in zip(self.job.stages, self.job.stages[1:], strict=False):
             previous = self._predict_unseen(StageTraining(self.job, stage, previous), following)
         last = StageTraining(self.job, self.job.stages[-1], previous)
-        LOGGER.info(last.announcement(len(self.job.fold_names)))
         dice = {name: last.run(name).mean_dice for name in self.job.fold_names}
         return finish(self.job, dice)
 
+    def _announce(self) -> None:
+        """Say how long every stage will take, before the first begins."""
+        *earlier, last = self.job.stages
+        runs = len(self._earlier_folds) + bool(self._rest()) + (ALL_CASES in self.job.fold_names)
+        for stage in earlier:
+            LOGGER.info(StageTraining(self.job, stage).announcement(runs))
+        LOGGER.info(StageTraining(self.job, last).announcement(len(self.job.fold_names)))
+
+    def _rest(self) -> tuple[str, ...]:
+        """The cases that no fold of the earlier stages holds out."""
+        covered = {case for name in self._earlier_folds for case in self.job.fold(name).validation}
+        return tuple(case.id for case in self.job.dataset.cases if case.id not in covered)
+
     def _predict_unseen(self, training: StageTraining, following: StagePlan) -> PredictedLabels:
         """Train a stage so that every case gets labels from a network that has not seen it, on the next grid."""
-        names = self._fold_names()
-        held_out = [self.job.fold(name).validation for name in names]
-        covered = {case for cases in held_out for case in cases}
-        rest = tuple(case.id for case in self.job.dataset.cases if case.id not in covered)
-        LOGGER.info(training.announcement(len(names) + bool(rest)))
+        names, rest = self._earlier_folds, self._rest()
         validations = [training.run_cases(self.job.fold(name), training.folder(name)) for name in names]
         if rest:
-            validations.append(
-                training.run_cases(Fold(tuple(sorted(covered)), rest), training.folder(REST).with_name(REST))
-            )
+            folder = self.job.stage_folder(training.stage) / "_".join([REST, *sorted(names)])
+            covered = tuple(sorted(case.id for case in self.job.dataset.cases if case.id not in rest))
+            validations.append(training.run_cases(Fold(covered, rest), folder))
         if ALL_CASES in self.job.fold_names:
             training.run(ALL_CASES)
         labels = PredictedLabels(self.job.stage_folder(training.stage) / f"unseen_on_{following.grid}")
@@ -68,7 +78,8 @@ class CascadeTrainer:
             self._put_on_grid(validation, labels, following)
         return labels
 
-    def _fold_names(self) -> tuple[str, ...]:
+    @cached_property
+    def _earlier_folds(self) -> tuple[str, ...]:
         """At least two folds of the earlier stages: a single one leaves too few cases to learn the rest from."""
         names = tuple(name for name in self.job.fold_names if name != ALL_CASES)
         if len(names) >= 2:
@@ -82,9 +93,9 @@ class CascadeTrainer:
         return (*names, following)
 
     def _put_on_grid(self, validation: Validation, labels: PredictedLabels, following: StagePlan) -> None:
-        store = self.job.prepared(following)
+        store, network = self.job.prepared(following), checksum(validation.task.model_file)
         for case_id in validation.task.cases.validation:
-            if not labels.has(case_id) or self.job.options.restart:
+            if labels.made_by(case_id) != network:
                 predicted = read_labels(validation.prediction_file(case_id))
                 on_grid = previous_labels_on_grid(predicted, store.record(case_id))
-                labels.write(case_id, on_grid)
+                labels.write(case_id, on_grid, made_by=network)

@@ -17,7 +17,7 @@ from autoseg.data.folds import Fold
 from autoseg.data.loader import BatchLoader
 from autoseg.data.source import Batch, PatchSource
 from autoseg.data.spatial import SpatialLimits
-from autoseg.files import to_json, write_json
+from autoseg.files import to_json
 from autoseg.losses import build_loss
 from autoseg.losses.deep_supervision import DeepSupervision
 from autoseg.networks import build_network
@@ -38,7 +38,6 @@ from trainers.scoring import PatchScore
 from trainers.whole import WholeCases
 
 VALIDATION_SHARE = 0.04
-SETTINGS_FILE = "training.json"
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,11 @@ class FittingTask:
     folder: Path
 
     @property
+    def record_file(self) -> Path:
+        """What the network is made from; written before training."""
+        return self.folder / "training.json"
+
+    @property
     def model_file(self) -> Path:
         """The finished network; while it is missing, training is not over."""
         return self.folder / "model.safetensors"
@@ -67,7 +71,6 @@ def fit(task: FittingTask, settings: TrainingSettings) -> None:
     """Train, or go on training, until model.safetensors is there. Already finished: nothing is done."""
     if task.model_file.exists():
         return
-    write_json(task.folder / SETTINGS_FILE, settings)
     torch.manual_seed(settings.seed)
     network = _network(task).to(settings.device)
     network.to(memory_format=memory_format(task.stage))  # type: ignore[call-overload]

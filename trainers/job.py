@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from autoseg.data.folds import Fold, dataset_folds
-from autoseg.dataset import Dataset
+from autoseg.dataset import Dataset, read_channel_names
 from autoseg.errors import OptionError
-from autoseg.files import write_json
+from autoseg.files import read_json, write_json
+from autoseg.inference.model_files import finished_folds
+from autoseg.labels import read_labels_entry
 from autoseg.plans import Plans, StagePlan, read_plans, write_plans
 from autoseg.preprocessing.store import PreparedStore
 from autoseg.training.options import TrainingOptions
 from autoseg.workspace import Workspace
+from trainers.provenance import decisive
 
 ALL_CASES = "all"
+REST = "rest_of"
+"""Begins the name of the folder with the network that predicts what no trained fold of an earlier stage held out."""
 
 
 @dataclass(frozen=True)
@@ -74,25 +80,73 @@ class Job:
         folder = self.workspace.grid(self.dataset.name, self.plans.name, stage.grid)
         return prepare_dataset(self.dataset, self.plans, stage, folder)
 
-    def write_description(self) -> None:
-        """Put plans.json and dataset.json into the model folder, so that it needs no other folder.
+    def begin(self) -> None:
+        """Make the model folder ready: what --restart is to train again goes, and it gets plans.json and dataset.json.
 
-        The plans there hold this configuration alone: whatever the folder is called later, there is no doubt about it.
+        With them it needs no other folder. The plans there hold this configuration alone: whatever the folder is called
+        later, there is no doubt about it. Raises OptionError where networks in the folder were made with other plans,
+        labels or channels: beside these they would be silently wrong.
         """
+        self._check_channels()
         stages = {stage.name: stage for stage in self.stages}
         plans = replace(self.plans, stages=stages, configurations={self.configuration: tuple(stages)})
-        self._refuse_other_plans(plans)
+        changed = self._changed(plans)
+        if changed and not self.options.restart:
+            raise OptionError(
+                f"{self.folder} was started with other {changed} than now.",
+                "Train it again with --restart, or keep both by planning with another --plans-name.",
+            )
+        if self.options.restart:
+            self._clear(changed)
         write_plans(self.folder / "plans.json", plans)
         write_json(self.folder / "dataset.json", self.dataset.description)
 
-    def _refuse_other_plans(self, plans: Plans) -> None:
-        """Networks of other plans in the folder would be used with these, silently wrong."""
-        path = self.folder / "plans.json"
-        if path.exists() and not self.options.restart and read_plans(path) != plans:
+    def _check_channels(self) -> None:
+        """Raise OptionError where the dataset has other classes or channels than the plans were made for."""
+        labels = self.dataset.labels
+        for stage in self.stages:
+            inputs = len(self.dataset.channel_names) + (len(labels.classes) if stage.previous_stage else 0)
+            network = stage.network
+            if (network.in_channels, network.out_channels) != (inputs, labels.output_count):
+                raise OptionError(
+                    f"The plans {self.plans.name!r} have a network of {network.in_channels} inputs and "
+                    f"{network.out_channels} outputs, but the dataset now asks for {inputs} and {labels.output_count}.",
+                    "Its channels or labels have changed: run autoseg_plan_and_preprocess again.",
+                )
+
+    def _changed(self, plans: Plans) -> str:
+        """What the folder was started with that is another now: plans, labels or channels; empty for nothing."""
+        plans_file, dataset_file = self.folder / "plans.json", self.folder / "dataset.json"
+        if plans_file.exists():
+            before = read_plans(plans_file)
+            if decisive(before, before.stages.values()) != decisive(plans, plans.stages.values()):
+                return "plans"
+        if dataset_file.exists():
+            description = read_json(dataset_file)
+            if read_labels_entry(description, dataset_file) != self.dataset.labels:
+                return "labels"
+            if read_channel_names(description, dataset_file) != self.dataset.channel_names:
+                return "channels"
+        return ""
+
+    def _clear(self, changed: str) -> None:
+        """Remove the folds that are trained again; where plans or dataset changed, all that was made of them."""
+        kept = [name for name in finished_folds(self.folder) if name not in self.fold_names]
+        if changed and kept:
             raise OptionError(
-                f"{self.folder} was started with other plans than {self.plans.name!r} are now.",
-                "Train it again with --restart, or keep both by planning with another --plans-name.",
+                f"{self.folder} also holds fold {kept[0]}, which was trained with other {changed} than now.",
+                f"Train all of them again: --restart --folds {' '.join([*self.fold_names, *kept])}.",
             )
+        stages = self.folder / "stages"
+        if changed:
+            again = [stages, *self.folder.glob("fold_*/")]
+        else:
+            again = [
+                folder / f"fold_{name}" for folder in (self.folder, *stages.glob("*/")) for name in self.fold_names
+            ]
+            again += stages.glob(f"*/{REST}_*/")
+        for path in again:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +11,13 @@ from autoseg.data.cache import CachedCases, cached_cases
 from autoseg.data.folds import Fold
 from autoseg.errors import OptionError
 from autoseg.evaluation import Summary
-from autoseg.files import read_json, to_json
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels, PreparedStore
 from autoseg.training.options import TrainingSettings, settle
 from autoseg.training.reporting import duration
-from trainers.fitting import SETTINGS_FILE, FittingTask, fit
+from trainers.fitting import FittingTask, fit
 from trainers.job import Job
+from trainers.provenance import FittingRecord
 from trainers.validating import Validation
 
 LOGGER = logging.getLogger(__name__)
@@ -71,23 +70,31 @@ class StageTraining:
         """Train on any cases; gives the validation, not yet run."""
         if not cases.train:
             raise OptionError(f"{folder.name} has no training cases.", "Check the splits file.")
-        if self.job.options.restart:
-            shutil.rmtree(folder, ignore_errors=True)
         title = f"{self.job.dataset.name} {self.stage.name} {folder.name}"
         task = FittingTask(title, self.job, self.stage, self.store, cases, self.previous, folder)
-        if task.model_file.exists():
-            LOGGER.info("%s: already trained%s, skipped (--restart trains it again)", title, self._otherwise(folder))
-        fit(task, self.settings)
-        return Validation(task, self.settings)
+        settings = self._settle(task)
+        fit(task, settings)
+        return Validation(task, settings)
 
-    def _otherwise(self, folder: Path) -> str:
-        """In what a finished fold's settings differ from this run's, as a phrase; empty where in nothing."""
-        path, now = folder / SETTINGS_FILE, to_json(self.settings)
-        before = read_json(path) if path.exists() else now
-        changed = [
-            f"{name} {before.get(name)}, now {value}" for name, value in now.items() if before.get(name) != value
-        ]
-        return f" with other settings ({'; '.join(changed)})" if changed else ""
+    def _settle(self, task: FittingTask) -> TrainingSettings:
+        """The settings of a fold, which may have been started or finished before; writes its record.
+
+        Raises OptionError where it was made from other cases or plans.
+        """
+        earlier = FittingRecord.read(task.record_file)
+        settings = self.settings
+        if earlier is not None and self.job.options.precision == "auto":
+            settings = earlier.settings_on_resuming(settings)
+        record = FittingRecord.of(settings, self.job.plans, self.stage, task.cases)
+        if earlier is not None:
+            earlier.refuse_other(record, task.folder)
+        if not task.model_file.exists():
+            record.write(task.record_file)
+            return settings
+        changed = earlier.changed_settings(settings) if earlier is not None else ""
+        with_others = f" with other settings ({changed})" if changed else ""
+        LOGGER.info("%s: already trained%s, skipped (--restart trains it again)", task.title, with_others)
+        return settings
 
     def _hint(self, budget_seconds: float) -> str:
         """What to do where the plan was made for a far longer training: a network too large to learn in time."""
@@ -105,4 +112,16 @@ class StageTraining:
             each = duration(settings.budget_seconds)
             text = f"{what} of {each} each, {duration(runs * settings.budget_seconds)} in all, and then validation"
             return f"{text}.{self._hint(settings.budget_seconds)}"
-        return f"{what} of {settings.epochs} epochs of {settings.iterations_per_epoch} iterations each; time follows"
+        assert settings.epochs is not None
+        seconds = runs * settings.epochs * settings.iterations_per_epoch * self._seconds_per_iteration()
+        lengths = f"{settings.epochs} epochs of {settings.iterations_per_epoch} iterations"
+        return f"{what} of {lengths} each, about {duration(seconds)} in all on this machine, and then validation."
+
+    def _seconds_per_iteration(self) -> float:
+        """As the planner estimates it: by the multiply-adds of a step."""
+        from autoseg.networks.cost import network_cost
+        from autoseg.runtime import seconds_per_multiply_add
+        from autoseg.runtime.speed import FORWARD_PASSES_PER_STEP
+
+        cost = network_cost(self.stage.network, self.stage.patch_size, self.stage.batch_size)
+        return FORWARD_PASSES_PER_STEP * cost.multiply_adds * seconds_per_multiply_add(self.settings.device)

@@ -26,7 +26,7 @@ class StandardTrainer:
 
     def run(self) -> TrainingResult:
         """Train what is not finished yet."""
-        self.job.write_description()
+        self.job.begin()
         training = StageTraining(self.job, self.job.stages[0])
         LOGGER.info(training.announcement(len(self.job.fold_names)))
         dice = {name: training.run(name).mean_dice for name in self.job.fold_names}

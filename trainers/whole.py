@@ -28,14 +28,15 @@ class WholeCases:
 
     def __call__(self, network: nn.Module) -> dict[str, float | None]:
         """The mean over cases; None for a class that has no Dice in any. The network is left as it is."""
-        predictor = self.predictor(copy.deepcopy(network))
+        predictor = self.predictor(copy.deepcopy(network), backend="torch")
         cases = {name: self.score(name, self.predict(predictor, name)) for name in self.task.cases.validation}
         return {name: found.means["dice"].mean for name, found in summarize(cases).classes.items()}
 
-    def predictor(self, network: nn.Module) -> StagePredictor:
-        """A network, ready to predict the prepared cases of its stage."""
-        job, options = self.task.job, PredictionOptions(device=self.device)
-        return StagePredictor([network], job.plans, self.task.stage, job.dataset.labels, options)
+    def predictor(self, network: nn.Module, *, backend: str = "auto") -> StagePredictor:
+        """A network, ready to predict the prepared cases of its stage. backend: torch needs no time to get ready."""
+        job, options = self.task.job, PredictionOptions(device=self.device, backend=backend)
+        count = len(self.task.cases.validation)
+        return StagePredictor([network], job.plans, self.task.stage, job.dataset.labels, options, volumes=count)
 
     def predict(self, predictor: StagePredictor, case_id: str) -> Volume:
         """The labels of a prepared case on its own grid."""

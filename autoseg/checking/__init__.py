@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from autoseg.checking.findings import WHOLE_DATASET, Finding, GridDifference, format_findings, grid_difference
 from autoseg.checking.layout import check_layout, check_leakage, check_test_cases
@@ -22,7 +22,7 @@ def check_dataset(dataset: Dataset, workers: int = 1, progress: Progress | None 
     Training cases are read whole, one channel of one case per worker at a time; of test cases only the headers. The
     result is the same for any number of workers. progress: called with the cases done and their total.
     """
-    findings = [*check_layout(dataset), *check_test_cases(dataset)]
+    findings = check_without_volumes(dataset)
     reports = []
     for report in in_threads(lambda case: check_case(case, dataset), dataset.cases, workers):
         reports.append(report)
@@ -31,7 +31,15 @@ def check_dataset(dataset: Dataset, workers: int = 1, progress: Progress | None 
             progress(len(reports), len(dataset.cases))
     findings += check_classes(dataset, reports)
     findings += check_identical(dataset, reports)
-    findings += check_leakage(dataset)
+    return _in_order(findings)
+
+
+def check_without_volumes(dataset: Dataset) -> list[Finding]:
+    """The part of the check that reads no training volume: files, test cases, patients on both sides; in order."""
+    return _in_order([*check_layout(dataset), *check_test_cases(dataset), *check_leakage(dataset)])
+
+
+def _in_order(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(findings), key=lambda finding: (not finding.is_error, finding.case))
 
 

@@ -9,9 +9,12 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from autoseg.errors import AutosegError
+from autoseg.errors import AutosegError, ResourceError
 
 OUR_PACKAGES = ("autoseg", "planners", "trainers", "dataset_conversion")
+OUT_OF_MEMORY_REMEDY = (
+    "What was finished is kept. Plan a smaller --patch-size, --batch-size or --memory, or end other programs."
+)
 Command = Callable[[argparse.Namespace], int]
 
 
@@ -38,22 +41,48 @@ def run(command: Command, arguments: argparse.ArgumentParser, argv: Sequence[str
     except AutosegError as error:
         if options.debug:
             raise
-        print(f"error: {error.fact}", file=sys.stderr)
-        if error.remedy:
-            print(f"       {error.remedy}", file=sys.stderr)
-        return 2
+        return _tell(error)
+    except (MemoryError, RuntimeError) as error:
+        if options.debug or not _is_out_of_memory(error):
+            raise
+        return _tell(ResourceError("The memory of this machine was not enough.", OUT_OF_MEMORY_REMEDY))
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to continue.", file=sys.stderr)
+        again = "the same command without --restart" if getattr(options, "restart", False) else "the same command again"
+        print(f"interrupted; run {again} to continue.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
+def _tell(error: AutosegError) -> int:
+    print(f"error: {error.fact}", file=sys.stderr)
+    if error.remedy:
+        print(f"       {error.remedy}", file=sys.stderr)
+    return 2
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Of Python and numpy, of a GPU, or of torch's allocator on a CPU."""
+    said = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or any(phrase in said for phrase in ("not enough memory", "can't allocate memory"))
+    )
+
+
 def _share_cores() -> None:
     from autoseg.runtime.threads import wait_politely
 
     wait_politely()
+
+
+def further(options: argparse.Namespace) -> str:
+    """What the next command needs, as text to append: the root and the plans that this one was given."""
+    plans = getattr(options, "plans_name", "plans")
+    parts = [f" --root {options.root}"] if options.root else []
+    return "".join([*parts, f" --plans-name {plans}" if plans != "plans" else ""])
 
 
 def seconds(text: str) -> float:

@@ -104,5 +104,4 @@ def _report(folder: Path, options: argparse.Namespace) -> None:
     partial = sum(bool(case.not_contoured) for case in (*dataset.cases, *dataset.test_cases))
     if partial:
         print(f"  {partial} cases lack classes that nobody contoured; they do not teach that these are absent.")
-    root = f" --root {options.root}" if options.root else ""
-    print(f"next: autoseg_plan_and_preprocess -d {options.dataset}{root}")
+    print(f"next: autoseg_plan_and_preprocess -d {options.dataset}{app.further(options)}")

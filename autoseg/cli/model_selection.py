@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autoseg.errors import FileError, OptionError
 
+if TYPE_CHECKING:
+    from autoseg.evaluation import ClassScores
+
+LOGGER = logging.getLogger(__name__)
 BEST = "best"
 
 
@@ -32,8 +38,16 @@ def find_model(results: Path, configuration: str, *, plans: str = "plans", train
 
 
 def ranked_models(results: Path, *, plans: str = "plans", trainer: str | None = None) -> dict[Path, float]:
-    """Model folders and their mean Dice over the folds that have one, the best first."""
-    scores = {folder: cross_validated_dice(folder) for folder in _finished(results, f"{trainer or '*'}__{plans}__*")}
+    """Model folders and their mean Dice over held-out cases, the best first.
+
+    Over the cases that all of them held out; where they share none, over each one's own, with a warning.
+    """
+    held_out = {folder: held_out_scores(folder) for folder in _finished(results, f"{trainer or '*'}__{plans}__*")}
+    held_out = {folder: cases for folder, cases in held_out.items() if cases}
+    shared = set.intersection(*map(set, held_out.values())) if held_out else set()
+    if held_out and not shared:
+        LOGGER.warning("The models share no held-out case: their Dice is of different cases. Train the same folds.")
+    scores = {folder: _mean_dice(cases, shared or set(cases)) for folder, cases in held_out.items()}
     known = {folder: score for folder, score in scores.items() if score is not None}
     if not known:
         raise FileError(
@@ -44,13 +58,18 @@ def ranked_models(results: Path, *, plans: str = "plans", trainer: str | None = 
     return dict(sorted(known.items(), key=lambda entry: (-entry[1], entry[0].name)))
 
 
-def cross_validated_dice(folder: Path) -> float | None:
-    """The mean over folds of the mean Dice in their summary.json; None where no fold has one."""
+def held_out_scores(folder: Path) -> dict[str, dict[str, ClassScores]]:
+    """The scores per held-out case and class in the summary.json of all folds."""
     from autoseg.evaluation import read_summary
 
-    scores = [read_summary(path).mean_dice for path in sorted(folder.glob("fold_*/summary.json"))]
-    known = [score for score in scores if score is not None]
-    return sum(known) / len(known) if known else None
+    summaries = [read_summary(path) for path in sorted(folder.glob("fold_*/summary.json"))]
+    return {case: dict(scores) for summary in summaries for case, scores in summary.cases.items()}
+
+
+def _mean_dice(cases: dict[str, dict[str, ClassScores]], chosen: set[str]) -> float | None:
+    from autoseg.evaluation import summarize
+
+    return summarize({case: scores for case, scores in cases.items() if case in chosen}).mean_dice
 
 
 def _finished(results: Path, pattern: str) -> list[Path]:

@@ -11,6 +11,7 @@ from autoseg.cli import app
 from autoseg.cli.planning_options import PlanningDecisions, add_planning_options, planning_decisions
 
 if TYPE_CHECKING:
+    from autoseg.checking import Finding
     from autoseg.dataset import Dataset
     from autoseg.fingerprint import Fingerprint
     from autoseg.plans import Plans, Target
@@ -92,7 +93,10 @@ def plan_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace)
 
             write_fingerprint(fingerprint_file, fingerprint)
     else:
-        print("checked and measured before; no file has changed since.")
+        print("measured before; no training case has changed since.")
+        from autoseg.checking import check_without_volumes
+
+        _report(check_without_volumes(dataset), dataset)
     plans = _plan(dataset, fingerprint, decisions, arguments)
     if not arguments.dry_run:
         _write_and_prepare(dataset, plans, workspace, arguments)
@@ -101,12 +105,18 @@ def plan_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace)
 
 def _check(dataset: Dataset, workers: int) -> None:
     """Show what the check finds; DatasetError where there are errors."""
-    from autoseg.checking import check_dataset, format_findings
+    from autoseg.checking import check_dataset
     from autoseg.cli.progress import CaseBar
-    from autoseg.errors import DatasetError
 
     with CaseBar("checking") as bar:
         findings = check_dataset(dataset, workers, bar.show)
+    _report(findings, dataset)
+
+
+def _report(findings: list[Finding], dataset: Dataset) -> None:
+    from autoseg.checking import format_findings
+    from autoseg.errors import DatasetError
+
     print(format_findings(findings))
     if any(finding.is_error for finding in findings):
         raise DatasetError(f"{dataset.name} cannot be used as it is.", "Correct what the check found, and start again.")
@@ -156,10 +166,14 @@ def training_target(arguments: argparse.Namespace) -> Target:
     from autoseg.runtime import available_memory_bytes, choose_device
 
     device = choose_device() if arguments.device == "auto" else arguments.device
-    memory = GPU_MEMORY
-    if device == "cpu":
-        memory = min(MOST_CPU_MEMORY, int(CPU_MEMORY_SHARE * available_memory_bytes()))
+    memory = GPU_MEMORY if device == "cuda" else _cpu_memory(available_memory_bytes())
     return Target(device, arguments.memory or memory, arguments.budget)
+
+
+def _cpu_memory(available_bytes: int) -> int:
+    """A share of what is free, rounded down to a power of two: what is free changes, and plans should not."""
+    share = min(MOST_CPU_MEMORY, max(1, int(CPU_MEMORY_SHARE * available_bytes)))
+    return 1 << (share.bit_length() - 1)
 
 
 def _seconds_per_multiply_add(device: str) -> float | None:
@@ -182,7 +196,11 @@ def _write_and_prepare(dataset: Dataset, plans: Plans, workspace: Workspace, arg
         folder = workspace.grid(dataset.name, plans.name, grid)
         store = prepare_dataset(dataset, plans, stage, folder, workers=arguments.workers)
         print(f"prepared: {len(store.case_ids())} cases in {folder}")
-    print(f"next: autoseg_train {int(dataset.name[7:].partition('_')[0])} {suggested_configuration(plans)}")
+    print(f"next: autoseg_train {_id_of(dataset)} {suggested_configuration(plans)}{app.further(arguments)}")
+
+
+def _id_of(dataset: Dataset) -> int:
+    return int(dataset.name[7:].partition("_")[0])
 
 
 def suggested_configuration(plans: Plans) -> str:

@@ -54,6 +54,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="of the arithmetic"
     )
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help="auto, torch, openvino or onnxruntime (default: auto, what was measured to be fastest on this machine)",
+    )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument("--workers", type=int, default=1, help="volumes read before their turn (default: 1)")
     parser.add_argument(
@@ -123,7 +129,12 @@ def _run(models: list[ModelFiles], cases: tuple[Case, ...], output: OutputFolder
 
     use_threads(arguments.threads)
     options = PredictionOptions(
-        arguments.overlap, arguments.flips, arguments.precision, arguments.device, memory_bytes=arguments.memory
+        arguments.overlap,
+        arguments.flips,
+        arguments.precision,
+        arguments.device,
+        memory_bytes=arguments.memory,
+        backend=arguments.backend,
     )
     cleans = not arguments.no_postprocessing
     manifest = describe(models, options, common_rules([files.rules for files in models]) if cleans else ())
@@ -133,8 +144,17 @@ def _run(models: list[ModelFiles], cases: tuple[Case, ...], output: OutputFolder
     if len(left) < len(cases):
         print(f"{len(cases) - len(left)} of {len(cases)} cases are finished already")
     if left:
-        ensemble = Ensemble([load_networks(files, options, postprocessing=cleans) for files in models])
+        chosen = manifest.engines or [()] * len(models)
+        ensemble = Ensemble(
+            [
+                load_networks(files, options, postprocessing=cleans, volumes=len(left), choices=choices)
+                for files, choices in zip(models, chosen, strict=True)
+            ]
+        )
         ensemble.limit = _limit(ensemble, left, arguments)
+        for choice in [choice for model in ensemble.models for choice in model.choices]:
+            print(f"engine: {choice.backend} {choice.precision} ({choice.reason})")
+        manifest = replace(manifest, engines=tuple(model.choices for model in ensemble.models))
         write_manifest(output.folder, manifest)
         progress = PredictionProgress(output.folder, manifest, len(left))
         with progress:

@@ -64,7 +64,7 @@ def train(arguments: argparse.Namespace) -> int:
     name = workspace.dataset_name(arguments.dataset)
     plans = _read_plans(workspace.plans_file(name, arguments.plans_name), arguments.dataset)
     result = make_trainer(workspace, name, plans, arguments).run()
-    _tell(result, name, arguments.configuration)
+    _tell(result, name, arguments)
     return 0
 
 
@@ -115,10 +115,12 @@ def _read_plans(path: Path, dataset: str) -> Plans:
     return read_plans(path)
 
 
-def _tell(result: TrainingResult, dataset: str, configuration: str) -> None:
+def _tell(result: TrainingResult, dataset: str, arguments: argparse.Namespace) -> None:
     for fold, dice in result.fold_dice.items():
         print(f"fold {fold}: " + (f"mean Dice {dice:.4f} over the validation cases" if dice is not None else "trained"))
     if result.mean_dice is not None and len(result.fold_dice) > 1:
         print(f"mean over folds: {result.mean_dice:.4f}")
     print(f"model: {result.folder}")
-    print(f"next: autoseg_predict -d {dataset} -c {configuration} -i IMAGES -o OUT")
+    trainer = f" --trainer {arguments.trainer.rpartition(':')[2]}" if arguments.trainer else ""
+    model = f"-d {dataset} -c {arguments.configuration}{trainer}{app.further(arguments)}"
+    print(f"next: autoseg_predict {model} -i IMAGES -o OUT")

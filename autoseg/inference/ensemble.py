@@ -89,9 +89,10 @@ class Ensemble:
         """Predict what was prepared with the same keep_probabilities."""
         labels, probabilities = self._outputs(prepared, progress)
         geometry = prepared.volumes[0].geometry
-        cleaned = apply_rules(labels, self.rules, self.labels, geometry.voxel_volume_mm3)
+        if self.rules:
+            labels = apply_rules(labels, self.rules, self.labels, geometry.voxel_volume_mm3)
         kept = None if probabilities is None or not keep_probabilities else Volume(probabilities, geometry)
-        return Prediction(Volume(cleaned, geometry), kept)
+        return Prediction(Volume(labels, geometry), kept)
 
     def _outputs(self, prepared: PreparedInput, progress: Progress | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Labels, and probabilities where there are any; the arrays of at most two models are held at a time."""

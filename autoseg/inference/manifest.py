@@ -8,12 +8,13 @@ from pathlib import Path
 
 from autoseg.errors import FileError, OptionError
 from autoseg.files import checksum, read_artefact, to_json, write_json
+from autoseg.inference.backends.choice import Choice
 from autoseg.inference.model_files import ModelFiles
 from autoseg.inference.predictor import PredictionOptions
 from autoseg.postprocessing import Rule
 
 MANIFEST = "autoseg_prediction.json"
-MANIFEST_SCHEMA = 1
+MANIFEST_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,20 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What the labels in a folder depend on, and what is done. seconds: of prediction, per finished case."""
+    """What the labels in a folder depend on, and what is done.
+
+    backend and precision are as asked for; engines: what they came to, per model and stage. seconds: of prediction, per
+    finished case.
+    """
 
     models: tuple[ModelRecord, ...]
     overlap: float
     flips: str
     precision: str
+    backend: str
     postprocessing: tuple[Rule, ...]
     seconds: dict[str, float]
+    engines: tuple[tuple[Choice, ...], ...] = ()
     schema: int = MANIFEST_SCHEMA
 
     def with_case(self, case_id: str, seconds: float) -> Manifest:
@@ -55,11 +62,11 @@ def describe(models: Sequence[ModelFiles], options: PredictionOptions, rules: Se
         for files in models
     )
     flips = "plan" if options.flips is None else str(options.flips)
-    return Manifest(records, options.overlap, flips, options.precision, tuple(rules), {})
+    return Manifest(records, options.overlap, flips, options.precision, options.backend, tuple(rules), {})
 
 
 def continued(folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest with the cases that an earlier run of the same settings finished in this folder.
+    """The manifest with the cases that an earlier run of the same settings finished in this folder, and its engines.
 
     Raises OptionError where the folder holds predictions made in another way.
     """
@@ -67,14 +74,14 @@ def continued(folder: Path, manifest: Manifest) -> Manifest:
     if not path.exists():
         return manifest
     earlier = read_artefact(Manifest, path, remedy="Predict into another folder.")
-    before, now = to_json(replace(earlier, seconds={})), to_json(replace(manifest, seconds={}))
+    before, now = (to_json(replace(one, seconds={}, engines=())) for one in (earlier, manifest))
     differing = [key for key in now if before[key] != now[key]]
     if differing:
         raise OptionError(
             f"{folder} holds predictions made with other {', '.join(differing)}.",
             "Leave --continue out to make them again, or give another folder.",
         )
-    return replace(manifest, seconds=earlier.seconds)
+    return replace(manifest, seconds=earlier.seconds, engines=earlier.engines)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

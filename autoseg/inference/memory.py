@@ -39,8 +39,8 @@ PREPARED_ARRAYS = 3
 """Float arrays of the source slices of a slab while they are normalised and interpolated."""
 MASKED = 10
 """Bytes per voxel for a mask of what is not zero, with its holes filled."""
-CLEANING = 14
-"""Bytes per voxel of postprocessing: the copy, a mask, components, and what is kept of them."""
+CLEANING = 8
+"""Bytes per voxel of postprocessing: the copy, masks, and the numbers of components."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ class Limit:
         self, chains: Sequence[Chain], source: Source, wanted: Wanted, peak: int, cleans: bool
     ) -> ResourceError:
         assert self.limit_bytes is not None
-        shape = " x ".join(map(str, source.shape))
-        fact = f"Predicting {shape} voxels takes {_gigabytes(peak)}, more than --memory {_gigabytes(self.limit_bytes)}."
+        shape, limit = " x ".join(map(str, source.shape)), self.limit_bytes / 2**30
+        fact = f"Predicting {shape} voxels takes {_gigabytes(peak)}, more than --memory {limit:.2f}G."
         changes = {
             "--save-probabilities left out": (chains, replace(wanted, probabilities=len(chains) > 1), cleans),
             "--no-postprocessing": (chains, wanted, False),
@@ -172,7 +172,10 @@ def _preparing_bytes(plans: Plans, source: Source) -> int:
 
 
 def _windows_bytes(plans: Plans, predictor: StagePredictor, source: Source, wanted: Wanted) -> int:
-    """While windows run: the open planes, a padded or extended copy of the image, and the network or a slab."""
+    """While windows run: the open planes, a padded or extended copy of the image, and the network or a slab.
+
+    On a GPU planes and network lie in its own memory.
+    """
     shape = _prepared_shape(plans, predictor, source)
     windows, stage = predictor.windows, predictor.stage
     padded = [max(length, edge) for length, edge in zip(shape, windows.box, strict=True)]
@@ -181,20 +184,24 @@ def _windows_bytes(plans: Plans, predictor: StagePredictor, source: Source, want
         copied = math.prod(padded) * (FLOAT * (len(plans.channels) + 1) + LABEL)
     elif tuple(padded) != shape:
         copied = math.prod(padded) * FLOAT * len(plans.channels)
+    slab = SLAB_ARRAYS * FLOAT * min(SLAB_VOXELS, BLOCK_ROWS * source.voxels // min(source.shape))
+    if predictor.device != "cpu":
+        return copied + slab
     path = WindowPath.over(shape, windows, predictor.order(shape))
     planes = FLOAT * path.depth(BLOCK_ROWS + 2) * math.prod(axis.length for axis in path.axes[1:])
     classes = 1 if wanted.in_file else stage.network.out_channels
-    slab = SLAB_ARRAYS * FLOAT * min(SLAB_VOXELS, BLOCK_ROWS * source.voxels // min(source.shape))
     return copied + classes * planes + max(network_bytes(predictor), slab)
 
 
 def network_bytes(predictor: StagePredictor) -> int:
-    """What a window takes: live maps, and with flips or folds the logits so far, those of this pass, and a copy."""
+    """What a window takes: live maps; with flips or folds the sum so far, the logits of this pass, and a copy too."""
     stage, batch = predictor.stage, predictor.windows.batch_size
-    maps = NETWORK_FACTOR * inference_values(stage.network, stage.patch_size, batch)
-    logits = batch * stage.network.out_channels * math.prod(stage.patch_size)
-    passes = len(predictor.flips) * len(predictor.networks)
-    return round(FLOAT * (maps + logits if passes == 1 else max(maps + 2 * logits, 4 * logits)))
+    maps = NETWORK_FACTOR * FLOAT * inference_values(stage.network, stage.patch_size, batch)
+    logits = FLOAT * batch * stage.network.out_channels * math.prod(stage.patch_size)
+    if predictor.choice.precision != "fp32":
+        maps = maps / 2 + logits
+    several = len(predictor.flips) * len(predictor.engines) > 1
+    return round(max(maps + 2 * logits, 4 * logits) if several else maps)
 
 
 def _gigabytes(count: int) -> str:
@@ -216,9 +223,9 @@ def limit_for_cases(
     *,
     cleans: bool,
 ) -> Limit:
-    """The limit with as much waiting as fits all cases (sources, by id): what was wanted, or none.
+    """The limit with as many volumes waiting as there are and as fit; none, before sums go to a file because of them.
 
-    Raises ResourceError for the first case that does not fit even alone.
+    sources: the cases, by id. Raises ResourceError for the first case that does not fit even alone.
     """
     alone = replace(limit, waiting=0)
     for case_id, source in sources.items():
@@ -226,8 +233,13 @@ def limit_for_cases(
             alone.wanted(chains, source, wanted, cleans=cleans)
         except ResourceError as error:
             raise ResourceError(f"{case_id}: {error.fact}", error.remedy) from error
+    limit = replace(limit, waiting=min(limit.waiting, len(sources) - 1))
     if limit.limit_bytes is None:
         return limit
-    least = replace(wanted, in_file=True)
-    peaks = [limit.peak_bytes(chains, source, least, cleans=cleans) for source in sources.values()]
-    return limit if max(peaks) <= limit.limit_bytes else alone
+
+    def fit(tried: Limit, asked: Wanted) -> bool:
+        peaks = (tried.peak_bytes(chains, source, asked, cleans=cleans) for source in sources.values())
+        return max(peaks) <= (limit.limit_bytes or 0)
+
+    held, filed = replace(wanted, in_file=False), replace(wanted, in_file=True)
+    return limit if fit(limit, held) or (fit(limit, filed) and not fit(alone, held)) else alone

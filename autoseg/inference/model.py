@@ -9,6 +9,7 @@ import numpy as np
 
 from autoseg.errors import GeometryError, OptionError
 from autoseg.geometry import Geometry
+from autoseg.inference.backends.choice import Choice
 from autoseg.inference.chain import Chain, Progress, Wanted
 from autoseg.inference.memory import Limit, Source
 from autoseg.inference.model_files import ModelFiles, read_model_files
@@ -35,6 +36,11 @@ class Model:
         """What the predicted values mean."""
         return self.files.labels
 
+    @property
+    def choices(self) -> tuple[Choice, ...]:
+        """The engine of each stage, and why it was chosen."""
+        return tuple(predictor.choice for predictor in self.chain.predictors)
+
     def predict(self, array: np.ndarray, affine: np.ndarray) -> np.ndarray:
         """Predict an array as nibabel gives it.
 
@@ -60,9 +66,11 @@ class Model:
         wanted = limit.wanted([self.chain], source, Wanted(), cleans=bool(self.rules))
         prepared = self.chain.prepare(volume, case_id=case_id)
         output = self.chain.run(prepared, wanted, progress=progress)
-        assert output.labels is not None
-        cleaned = apply_rules(output.labels, self.rules, self.labels, volume.geometry.voxel_volume_mm3)
-        return Volume(cleaned, volume.geometry)
+        labels = output.labels
+        assert labels is not None
+        if self.rules:
+            labels = apply_rules(labels, self.rules, self.labels, volume.geometry.voxel_volume_mm3)
+        return Volume(labels, volume.geometry)
 
     def check_channels(self, volume: Volume) -> None:
         """Raise OptionError where a volume (C, Z, Y, X) has other channels than the model takes."""
@@ -83,30 +91,57 @@ def load_model(
     overlap: float = 0.5,
     precision: str = "auto",
     memory_bytes: int | None = None,
+    backend: str = "auto",
+    volumes: int = 1,
     postprocessing: bool = True,
 ) -> Model:
     """Load a results folder for prediction in process.
 
     folder: the model folder, wherever it was copied. folds: numbers, or "all" for the network trained on all cases;
-    None takes every finished one and averages them. Of the rest see PredictionOptions. Raises FileError where the
+    None takes every finished one and averages them. volumes: about how many will be predicted: where they are many, the
+    engines of this machine are measured first, once. Of the rest see PredictionOptions. Raises FileError where the
     folder lacks a part, saying which.
     """
     options = PredictionOptions(
-        overlap=overlap, flips=flips, precision=precision, device=device, memory_bytes=memory_bytes
+        overlap=overlap,
+        flips=flips,
+        precision=precision,
+        device=device,
+        memory_bytes=memory_bytes,
+        backend=backend,
     )
     files = read_model_files(folder, folds=folds)
-    return load_networks(files, options, postprocessing=postprocessing)
+    return load_networks(files, options, postprocessing=postprocessing, volumes=volumes)
 
 
-def load_networks(files: ModelFiles, options: PredictionOptions, *, postprocessing: bool = True) -> Model:
-    """Load the networks that a model folder holds."""
+def load_networks(
+    files: ModelFiles,
+    options: PredictionOptions,
+    *,
+    postprocessing: bool = True,
+    volumes: int = 1,
+    choices: Sequence[Choice] = (),
+) -> Model:
+    """Load the networks that a model folder holds.
+
+    volumes: as in load_model. choices: the engine of each stage, where an earlier run has chosen.
+    """
     from autoseg.networks.storage import load_network
     from autoseg.runtime import choose_device
 
     device = choose_device(options.device)
+    chosen: Sequence[Choice | None] = choices or [None] * len(files.stages)
     predictors = [
-        StagePredictor([load_network(path, device) for path in paths], files.plans, stage, files.labels, options)
-        for stage, paths in zip(files.stages, files.weights, strict=True)
+        StagePredictor(
+            (load_network(path, device) for path in paths),
+            files.plans,
+            stage,
+            files.labels,
+            options,
+            volumes=volumes,
+            choice=choice,
+        )
+        for stage, paths, choice in zip(files.stages, files.weights, chosen, strict=True)
     ]
     rules = files.rules if postprocessing else ()
     chain = Chain(predictors, files.plans, files.labels)

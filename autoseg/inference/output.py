@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoseg.files import case_file
+
 if TYPE_CHECKING:
     from autoseg.io import Volume
 
@@ -20,11 +22,11 @@ class OutputFolder:
 
     def labels_file(self, case_id: str) -> Path:
         """The predicted labels of a case."""
-        return self.folder / f"{case_id}{self.file_ending}"
+        return case_file(self.folder, case_id, self.file_ending)
 
     def probabilities_file(self, case_id: str) -> Path:
         """Its probabilities, one channel per output of the network."""
-        return self.folder / "probabilities" / f"{case_id}{self.file_ending}"
+        return case_file(self.folder / "probabilities", case_id, self.file_ending)
 
     def is_complete(self, case_id: str) -> bool:
         """Whether all files of a case are there; each is written whole or not at all."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,21 @@ from torch import Tensor
 
 from autoseg.data.mirroring import left_right_exchange
 from autoseg.errors import OptionError
+from autoseg.inference.backends import Engine, EngineOptions, find_backend
+from autoseg.inference.backends.choice import Choice, Task, choose
 from autoseg.inference.sliding_window import EmptyWindows, Progress, WholeLogits, stream
-from autoseg.inference.windows import Windows, stream_order
+from autoseg.inference.windows import Windows, stream_order, window_starts
 from autoseg.labels import Labels
 from autoseg.plans import Ints, Plans, StagePlan
 from autoseg.preprocessing.restore import Order, Restorer
-from autoseg.runtime import autocast, choose_device, choose_precision
+from autoseg.runtime import choose_device, choose_precision
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+BATCHED_VOXELS = 64**3
+"""Of a patch; two larger ones save less time and take more memory."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +39,9 @@ class PredictionOptions:
     overlap: of neighbouring windows, as a fraction of the patch. flips: None for what the plan says; "all" averages
     over every combination of the plan's mirror axes, "none" over none; a number takes that many flipped copies besides
     the plain one, in the plane first; a tuple gives the plan's axes.
-    precision: auto, fp32, bf16 or fp16. device: auto, cpu, cuda, cuda:1.
-    batch_size: windows per call of the network; None for one, and for slices the batch of training.
+    precision: auto, fp32, bf16 or fp16. device: auto, cpu, cuda, cuda:1. backend: auto, torch, openvino, onnxruntime,
+    or package.module:Class (autoseg.inference.backends).
+    batch_size: windows per call of the network; None for what is fast, see usual_batch_size.
     memory_bytes: what the process may hold at most; None for what is free.
     """
 
@@ -43,6 +51,7 @@ class PredictionOptions:
     device: str = "auto"
     batch_size: int | None = None
     memory_bytes: int | None = None
+    backend: str = "auto"
 
     def __post_init__(self) -> None:
         if isinstance(self.flips, str) and self.flips not in ("all", "none"):
@@ -56,31 +65,55 @@ class PredictionOptions:
 class StagePredictor:
     """The networks of one stage, ready to predict prepared images.
 
-    networks: one per fold, of one spec; they are moved to the device and set to evaluation.
+    networks: one per fold, of one spec; each is used up by its engine before the next one is taken, so that an iterator
+    holds one at a time. volumes: how many are to be predicted, which tells whether measuring engines pays. choice: the
+    engine that an earlier run took; None to choose now.
     """
 
     def __init__(
         self,
-        networks: Sequence[nn.Module],
+        networks: Iterable[nn.Module],
         plans: Plans,
         stage: StagePlan,
         labels: Labels,
         options: PredictionOptions | None = None,
+        *,
+        volumes: int = 1,
+        choice: Choice | None = None,
     ) -> None:
         options = options or PredictionOptions()
         self.stage = stage
         self.device = choose_device(options.device)
-        batch_size = options.batch_size or (stage.batch_size if stage.is_2d else 1)
+        batch_size = options.batch_size or usual_batch_size(stage, self.device)
         self.windows = Windows(stage.patch_size, options.overlap, batch_size)
-        spec: Any = networks[0].spec
-        self.precision = choose_precision(
-            spec, stage.patch_size, stage.batch_size, device=self.device, wanted=options.precision
-        )
-        self._format: Any = torch.channels_last if stage.is_2d else torch.channels_last_3d
-        self.networks = [_placed(network, self.device, self._format) for network in networks]
         self._class_values = list(labels.classes.values()) if stage.previous_stage is not None else []
         self._first_class = 0 if labels.has_regions else 1
         self._prepare_flips(plans, labels, stage.flips if options.flips is None else options.flips)
+        self.engines: list[Engine] = []
+        for network in networks:
+            if choice is None:
+                windows = volumes * len(self.flips) * windows_of(plans, stage, options.overlap)
+                choice = self._choose(network, options, windows)
+            threads = torch.get_num_threads()
+            engine_options = EngineOptions(stage.patch_size, choice.precision, threads, device=self.device)
+            self.engines.append(find_backend(choice.backend).compile(network, engine_options))
+            del network
+        assert choice is not None, "a stage has a network"
+        self.choice = choice
+
+    def _choose(self, network: Any, options: PredictionOptions, windows: float) -> Choice:
+        patch_size = self.stage.patch_size
+        if self.device != "cpu":
+            if options.backend not in ("auto", "torch"):
+                raise OptionError(
+                    f"The backend {options.backend} computes on the CPU only.", "Use --device cpu or --backend torch."
+                )
+            precision = choose_precision(
+                network.spec, patch_size, self.stage.batch_size, device=self.device, wanted=options.precision
+            )
+            return Choice("torch", precision, "the engine of a GPU")
+        task = Task(network.spec, patch_size, self.windows.batch_size, torch.get_num_threads(), windows)
+        return choose(task, backend=options.backend, precision=options.precision)
 
     def _prepare_flips(self, plans: Plans, labels: Labels, flips: str | int | Ints) -> None:
         """As in training: left and right are exchanged where labels can express it, else that axis is left out."""
@@ -124,7 +157,7 @@ class StagePredictor:
         if previous_labels is not None:
             image = np.concatenate([image, previous_labels[None]], dtype=np.float32)
         order = self.order(image.shape[1:])
-        with torch.inference_mode(), autocast(self.precision, self.device):
+        with torch.inference_mode():
             stream(
                 image,
                 self._window,
@@ -139,20 +172,19 @@ class StagePredictor:
 
     def _window(self, batch: Tensor) -> Tensor:
         """(B, C, *patch), in a cascade with the previous labels as last channel, to (B, K, *patch) float32."""
-        if len(self.flips) == len(self.networks) == 1:
-            plain = self._with_class_channels(batch, False).contiguous(memory_format=self._format)
-            return self.networks[0](plain).float()
+        if len(self.flips) == len(self.engines) == 1:
+            return self.engines[0](self._with_class_channels(batch, False))
         total: Tensor | None = None
         for axes in self.flips:
             dims = [axis + batch.ndim - 3 for axis in axes]
             swap = self._left_right_axis in axes
-            flipped = self._with_class_channels(batch, swap).flip(dims).contiguous(memory_format=self._format)
-            logits = reduce(torch.add, (network(flipped).float() for network in self.networks)).flip(dims)
+            flipped = self._with_class_channels(batch, swap).flip(dims)
+            logits = reduce(torch.add, (engine(flipped) for engine in self.engines)).flip(dims)
             if swap:
                 logits = logits[:, _order(self._partners, self._first_class)]
             total = logits if total is None else total.add_(logits)
         assert total is not None
-        return total.div_(len(self.flips) * len(self.networks))
+        return total.div_(len(self.flips) * len(self.engines))
 
     def _with_class_channels(self, batch: Tensor, swap: bool) -> Tensor:
         """Replace the channel of previous labels by one channel per class, left and right exchanged on request."""
@@ -162,6 +194,17 @@ class StagePredictor:
         previous = batch[:, -1:]
         masks = [_is_any(previous, self._class_values[k]) for k in order]
         return torch.cat([batch[:, :-1], *(mask.to(batch.dtype) for mask in masks)], dim=1)
+
+
+def usual_batch_size(stage: StagePlan, device: str) -> int:
+    """Windows per call of the network: for slices the batch of training; two small volumes on a CPU, else one.
+
+    torch computes a small 3D convolution of a single sample without its fast library. Per window of 40^3, 56^3, 64^3
+    and 96^3 in fp32 a batch of two took .59, .86, .78 and .85 of the processor time, a batch of four no less.
+    """
+    if stage.is_2d:
+        return stage.batch_size
+    return 2 if device == "cpu" and math.prod(stage.patch_size) <= BATCHED_VOXELS else 1
 
 
 def flip_axes(mirror_axes: Ints, flips: str | int | Ints, *, is_2d: bool) -> tuple[Ints, ...]:
@@ -183,8 +226,18 @@ def flip_axes(mirror_axes: Ints, flips: str | int | Ints, *, is_2d: bool) -> tup
     return tuple(found[: flips + 1] if isinstance(flips, int) else found)
 
 
-def _placed(network: Any, device: str, memory_format: Any) -> nn.Module:
-    return network.to(device, memory_format=memory_format).eval()
+def windows_of(plans: Plans, stage: StagePlan, overlap: float) -> int:
+    """How many windows a volume of median shape has; for slices, as many slices as there are in 3D."""
+    shape: tuple[float, ...] = stage.median_shape
+    if stage.is_2d:
+        slices = [other.median_shape[0] for other in plans.stages.values() if not other.is_2d]
+        return math.ceil(max(slices, default=1)) * _windows_over(shape, stage.patch_size, overlap)
+    return _windows_over(shape, stage.patch_size, overlap)
+
+
+def _windows_over(shape: tuple[float, ...], patch_size: Ints, overlap: float) -> int:
+    axes = zip(shape, patch_size, strict=True)
+    return math.prod(len(window_starts(math.ceil(length), patch, overlap)) for length, patch in axes)
 
 
 def _order(partners: list[int], first: int) -> list[int]:

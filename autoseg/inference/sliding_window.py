@@ -59,8 +59,8 @@ def stream(
     done = 0
     for batch, skipped in path.batches(lambda where: empty is not None and empty.are(_shifted(where, inside))):
         if batch:
-            cut = [padded[(slice(None), *path.where(at))] for at in batch]
-            sums.add(batch, _run(network, cut, device, windows.is_2d))
+            cut = [padded[(slice(None), *path.where(at))] for at in _filled(batch, path, windows)]
+            sums.add(batch, _run(network, cut, device, windows.is_2d)[: len(batch)])
         if skipped and empty is not None:
             sums.add(skipped, _constant(empty.logits, len(skipped), windows.box))
         done += len(batch) + len(skipped)
@@ -168,6 +168,16 @@ def _pad(image: np.ndarray, box: Ints) -> tuple[Tensor, Box3]:
     padded = torch.zeros((image.shape[0], *(n + m for n, m in zip(image.shape[1:], missing, strict=True))))
     padded.numpy()[(slice(None), *inside)] = image
     return padded, inside
+
+
+def _filled(batch: list[Ints], path: WindowPath, windows: Windows) -> list[Ints]:
+    """A batch of volumes made whole by repeating its last window.
+
+    Libraries compute a sample alone by other routines than in a batch, with other last bits: what a window gives must
+    not depend on how many others are left out.
+    """
+    missing = 0 if windows.is_2d or len(path) == 1 else windows.batch_size - len(batch)
+    return batch + batch[-1:] * missing
 
 
 def _constant(logits: tuple[float, ...], count: int, box: Ints) -> Tensor:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from autoseg.errors import FileError, GeometryError, ResourceError
 from autoseg.geometry import Geometry
 from autoseg.io import streams
+from autoseg.memory import available_memory_bytes
 
 PIECE = 1 << 20
 Shape = tuple[int, ...]
@@ -72,7 +72,7 @@ def check_size(path: Path, data_path: Path, *, start: int, needed: int, compress
 def empty(path: Path, shape: Shape, dtype: np.dtype | type) -> np.ndarray:
     """A new array; ResourceError where it is larger than the memory that is free."""
     needed = math.prod(shape) * np.dtype(dtype).itemsize
-    free = psutil.virtual_memory().available
+    free = available_memory_bytes()
     try:
         if needed > free:
             raise MemoryError

@@ -6,6 +6,7 @@ import math
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -69,7 +70,8 @@ def convolutions(spec: NetworkSpec, patch_size: Sequence[int], batch_size: int) 
     return Walk(spec, patch_size, batch_size).layers
 
 
-def inference_values(spec: NetworkSpec, patch_size: Sequence[int], batch_size: int) -> int:
+@lru_cache(maxsize=64)
+def inference_values(spec: NetworkSpec, patch_size: Ints, batch_size: int) -> int:
     """The most values that are alive at once in a forward pass without gradients, input and logits included.
 
     Between two convolutions several maps are alive, one of them twice as wide: where a library computes a convolution

@@ -9,8 +9,8 @@ import numpy as np
 from autoseg.labels import Labels
 from autoseg.preprocessing.extents import Extents
 
-ANNOTATED = "annotated"
-"""The entry for all voxels that somebody looked at, where an ignore label says which those are."""
+ANNOTATED = "ignore"
+"""The entry for all voxels that do not carry the ignore label. No class can have this name."""
 SEED = 1234
 FEWEST = 10_000
 SMALLEST_FRACTION = 0.01
@@ -20,7 +20,7 @@ def sample_foreground(array: np.ndarray, labels: Labels) -> dict[str, np.ndarray
     """Voxels of every class. array: (z, y, x) int16 label values. Returns (n, 3) int32 (z, y, x) by class name.
 
     Of N voxels of a class, max(min(10000, N), ceil(N / 100)) are drawn without replacement, in ascending order; none
-    where the class is absent. With an ignore label the entry "annotated" samples all voxels that do not carry it.
+    where the class is absent. With an ignore label the entry ANNOTATED samples all voxels that do not carry it.
     """
     extents = Extents.of_values(array, max(labels.values))
     rng = np.random.default_rng(SEED)

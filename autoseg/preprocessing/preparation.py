@@ -21,7 +21,7 @@ from autoseg.preprocessing.resampling import resampled_shape
 from autoseg.preprocessing.store import PreparedStore
 from autoseg.runtime import available_memory_bytes, usable_cores
 
-METHOD = 1
+METHOD = 2
 """To be raised when the same input is prepared differently: cases that older code prepared are then stale."""
 BYTES_PER_SOURCE_VOXEL = 10
 """Held at the peak per voxel and channel of a source volume: as read, the crop that is normalised, labels, masks."""

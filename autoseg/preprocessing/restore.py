@@ -16,25 +16,16 @@ from autoseg.geometry import Box
 from autoseg.labels import Labels
 from autoseg.parallel import in_threads
 from autoseg.preprocessing.case import CaseRecord
+from autoseg.preprocessing.contenders import Logits, winning_extents
 from autoseg.preprocessing.extents import Extents
 from autoseg.preprocessing.interpolation import BLOCK_ROWS
-from autoseg.preprocessing.regrid import Regrid, Voxels, products_in_threads
+from autoseg.preprocessing.regrid import Regrid, products_in_threads
 from autoseg.preprocessing.resampling import around, axis_orders, output_boxes, shifted
 
 Order = tuple[int, int, int]
 IN_ORDER: Order = (0, 1, 2)
 SLAB_VOXELS = 1 << 24
 """A slab is made of fewer slices where these are large: its arrays take some 70 MB each, whatever the volume."""
-
-
-class Logits(Protocol):
-    """(K, z, y, x) float32, read class by class and part by part: an array, or what holds only some planes of it."""
-
-    def __len__(self) -> int:
-        """K."""
-
-    def __getitem__(self, index: int, /) -> Voxels:
-        """One class, to be indexed by three slices."""
 
 
 class Restorer(Protocol):
@@ -208,7 +199,7 @@ def _paint_exclusive(out: np.ndarray, logits: Logits, values: tuple[int, ...], r
     if regrid.unchanged:
         out[...] = np.array(values, dtype=np.int16)[winners]
         return
-    boxes = output_boxes(_exclusive_extents(logits, source, winners), regrid, slab)
+    boxes = output_boxes(winning_extents(logits, source, winners, regrid), regrid, slab)
     if not boxes:
         return
     whole = around(boxes.values())
@@ -231,19 +222,6 @@ def _paint_regions(out: np.ndarray, logits: Logits, values: tuple[int, ...], reg
         np.copyto(out[shifted(box, slab)], np.int16(values[index]), where=logit > 0)
 
 
-def _exclusive_extents(logits: Logits, source: tuple[slice, ...], winners: np.ndarray) -> Extents:
-    """Where each class but the background wins, or comes second in a cell whose corners have several winners.
-
-    Between corners with one winner no other class can win; between several, a class that is second at a corner can.
-    source: the part of the logits that is looked at; winners: (z, y, x) int16 within it.
-    """
-    several = np.stack([_has_other_neighbours(winners[max(z - 1, 0) : z + 2]) for z in range(len(winners))])
-    seconds = np.zeros_like(winners)
-    seconds[several] = _runner_up(logits, source, several, winners)
-    count = len(logits) - 1
-    return Extents.of_values(winners, count).joined(Extents.of_values(seconds, count)).within(source)
-
-
 def _winners(logits: Logits, source: tuple[slice, ...]) -> np.ndarray:
     """(z, y, x) int16 index of the largest logit within a part, the lowest on a tie."""
     best = np.array(logits[0][source], dtype=np.float32)
@@ -254,35 +232,3 @@ def _winners(logits: Logits, source: tuple[slice, ...]) -> np.ndarray:
         np.copyto(winners, np.int16(index), where=better)
         np.maximum(best, logit, out=best)
     return winners
-
-
-def _runner_up(logits: Logits, source: tuple[slice, ...], where: np.ndarray, winners: np.ndarray) -> np.ndarray:
-    """(n,) int16 index of the second largest logit at the n voxels of a part that are true in `where`."""
-    first = winners[where]
-    best = np.full(len(first), -np.inf, dtype=np.float32)
-    second = np.zeros(len(first), dtype=np.int16)
-    for index in range(len(logits)):
-        logit = logits[index][source][where]
-        better = (logit > best) & (first != index)
-        best[better] = logit[better]
-        second[better] = index
-    return second
-
-
-def _has_other_neighbours(planes: np.ndarray) -> np.ndarray:
-    """Pixels of a plane among whose neighbours, diagonal ones included, are several values.
-
-    planes: (2 or 3, y, x), the plane and those beside it. Returns (y, x) bool.
-    """
-    low, high = planes.min(axis=0), planes.max(axis=0)
-    for axis in range(2):
-        low, high = _over_neighbours(np.minimum, low, axis), _over_neighbours(np.maximum, high, axis)
-    return low != high
-
-
-def _over_neighbours(combine: np.ufunc, values: np.ndarray, axis: int) -> np.ndarray:
-    moved, result = np.moveaxis(values, axis, 0), values.copy()
-    out = np.moveaxis(result, axis, 0)
-    combine(out[1:], moved[:-1], out=out[1:])
-    combine(out[:-1], moved[1:], out=out[:-1])
-    return result

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from autoseg.errors import AutosegError, DatasetError, FileError
-from autoseg.files import atomic_path, from_json, link_file, read_json, write_json
+from autoseg.errors import AutosegError, FileError
+from autoseg.files import atomic_path, case_file, from_json, link_file, read_json, write_json
 from autoseg.preprocessing.case import CaseRecord, PreparedCase
 
 STORE_SCHEMA = 1
@@ -90,7 +90,7 @@ class PreparedStore:
         return self._stored(case_id).record
 
     def foreground(self, case_id: str) -> dict[str, np.ndarray]:
-        """(n, 3) int32 voxels (z, y, x) by class name, and "annotated" where an ignore label exists."""
+        """(n, 3) int32 voxels (z, y, x) by class name, and foreground.ANNOTATED where an ignore label exists."""
         path = self._path(case_id, "_foreground.npz")
         try:
             with np.load(path, allow_pickle=False) as stored:
@@ -104,32 +104,33 @@ class PreparedStore:
         return from_json(StoredRecord, read_json(path), path)
 
     def _path(self, case_id: str, ending: str) -> Path:
-        return _inside(self.folder, case_id, ending)
+        return case_file(self.folder, case_id, ending)
 
 
 @dataclass(frozen=True)
 class PredictedLabels:
-    """The labels that an earlier stage of a cascade predicted, on the next stage's grid: FOLDER/CASE.npy."""
+    """The labels that an earlier stage of a cascade predicted, on the next stage's grid: FOLDER/CASE.npy.
+
+    Beside each lies CASE.json, with the checksum of the network that made it.
+    """
 
     folder: Path
 
-    def write(self, case_id: str, labels: np.ndarray) -> None:
-        """Store (z, y, x) label values as int16."""
-        _save_array(_inside(self.folder, case_id, ".npy"), labels.astype(np.int16, copy=False))
+    def write(self, case_id: str, labels: np.ndarray, *, made_by: str) -> None:
+        """Store (z, y, x) label values as int16. made_by: the checksum of the network."""
+        record = case_file(self.folder, case_id, ".json")
+        record.unlink(missing_ok=True)
+        _save_array(case_file(self.folder, case_id, ".npy"), labels.astype(np.int16, copy=False))
+        write_json(record, {"made_by": made_by})
 
-    def has(self, case_id: str) -> bool:
-        """Whether the case was predicted."""
-        return _inside(self.folder, case_id, ".npy").exists()
+    def made_by(self, case_id: str) -> str | None:
+        """The checksum of the network that predicted the case; None where it was not predicted."""
+        record = case_file(self.folder, case_id, ".json")
+        return str(read_json(record)["made_by"]) if record.exists() else None
 
     def read(self, case_id: str) -> np.ndarray:
         """(z, y, x) int16, mapped into memory, read-only."""
-        return _map_array(_inside(self.folder, case_id, ".npy"))
-
-
-def _inside(folder: Path, case_id: str, ending: str) -> Path:
-    if Path(case_id).name != case_id or case_id[:1] in ("", "."):
-        raise DatasetError(f"The case id {case_id!r} cannot be a file name.", "Rename the case.")
-    return folder / f"{case_id}{ending}"
+        return _map_array(case_file(self.folder, case_id, ".npy"))
 
 
 def _save_array(path: Path, array: np.ndarray) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from autoseg.memory import available_memory_bytes, peak_memory_bytes
 from autoseg.runtime.cache import cache_folder
 from autoseg.runtime.device import choose_device
-from autoseg.runtime.memory import available_memory_bytes, peak_memory_bytes
 from autoseg.runtime.precision import PRECISIONS, autocast, choose_precision
 from autoseg.runtime.speed import seconds_per_multiply_add
 from autoseg.runtime.threads import usable_cores, use_threads

@@ -38,21 +38,33 @@ def processor_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def recalled(name: str, key: Any) -> Any:
+    """What was measured under this name and key, plain JSON values; None where nothing usable is kept."""
+    try:
+        kept = read_json(_path(name, key))
+    except AutosegError as error:
+        LOG.debug("Nothing remembered: %s", error)
+        return None
+    if isinstance(kept, dict) and kept.get("schema") == CACHE_SCHEMA and kept.get("key") == key:
+        return kept.get("value")
+    return None
+
+
 def remembered(name: str, key: Any, measure: Callable[[], Any]) -> Any:
-    """What was measured under this name and key, plain JSON values; measured now where nothing usable is kept.
+    """What was measured under this name and key, plain JSON values and never None; measured now where nothing is kept.
 
     A cache that cannot be written costs the next measurement and nothing else.
     """
-    path = cache_folder() / f"{name}-{checksum_of(key)[:16]}.json"
-    try:
-        kept = read_json(path)
-        if isinstance(kept, dict) and kept.get("schema") == CACHE_SCHEMA and kept.get("key") == key:
-            return kept["value"]
-    except AutosegError as error:
-        LOG.debug("Nothing remembered: %s", error)
+    kept = recalled(name, key)
+    if kept is not None:
+        return kept
     value = measure()
     try:
-        write_json(path, {"schema": CACHE_SCHEMA, "key": key, "value": value})
+        write_json(_path(name, key), {"schema": CACHE_SCHEMA, "key": key, "value": value})
     except AutosegError as error:
         LOG.debug("Not remembered: %s", error)
     return value
+
+
+def _path(name: str, key: Any) -> Path:
+    return cache_folder() / f"{name}-{checksum_of(key)[:16]}.json"

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoseg.errors import AutosegError, OptionError
-from autoseg.files import from_json, to_json
+from autoseg.errors import OptionError
+from autoseg.files import to_json
 from autoseg.plans import Ints, NetworkSpec
 from autoseg.runtime.cache import machine, remembered
+from autoseg.runtime.child import ChildError, answer_of
 
 if TYPE_CHECKING:
     from autoseg.runtime.bf16_probe import ProbeAnswer, ProbeRequest
@@ -97,25 +94,15 @@ def _cut(edges: Ints) -> Ints:
     return tuple(min(edge, LONGEST_EDGE) for edge in edges)
 
 
-def run_probe(request: ProbeRequest, command: Sequence[str] = ()) -> ProbeAnswer | None:
+def run_probe(
+    request: ProbeRequest, command: Sequence[str] = ("-m", "autoseg.runtime.bf16_probe")
+) -> ProbeAnswer | None:
     """Have a child process answer; None where it crashes, hangs or answers nonsense. command: another child."""
     from autoseg.runtime.bf16_probe import ProbeAnswer
 
-    command = command or (sys.executable, "-m", "autoseg.runtime.bf16_probe")
-    package = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])}
     try:
-        child = subprocess.run(
-            command,
-            input=json.dumps(to_json(request)),
-            capture_output=True,
-            text=True,
-            timeout=PROBE_TIMEOUT_SECONDS,
-            env=environment,
-            check=True,
-        )
-        return from_json(ProbeAnswer, json.loads(child.stdout), "the bf16 probe")
-    except (subprocess.SubprocessError, OSError, json.JSONDecodeError, AutosegError) as error:
+        return answer_of(command, request, ProbeAnswer, timeout_seconds=PROBE_TIMEOUT_SECONDS)
+    except ChildError as error:
         LOG.debug("The bf16 probe failed: %s", error)
         return None
 

@@ -6,7 +6,8 @@ import math
 import os
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")
+from autoseg.memory import CGROUP
+
 WAIT_ROUNDS = "1000"
 """After which a waiting thread of torch's OpenMP (on Linux) goes to sleep. The default, 300 000, holds the core for
 milliseconds: two trainings at once on two cores took 12.2 s per step in place of 1.6 s."""

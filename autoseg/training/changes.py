@@ -54,8 +54,15 @@ class TrainingChanges:
         return {name: value for name, value in values.items() if value is not None}
 
     def applied_to(self, plan: TrainingPlan) -> TrainingPlan:
-        """The plan with these changes."""
-        return replace(plan, **self.given)  # type: ignore[arg-type]
+        """The plan with these changes. An optimiser other than the plan's comes with its own usual rate."""
+        rate = {} if self.optimizer in (None, plan.optimizer) else {"learning_rate": self._usual_rate()}
+        return replace(plan, **(rate | self.given))  # type: ignore[arg-type]
+
+    def _usual_rate(self) -> float:
+        from autoseg.training.optimizers import find_optimizer
+
+        assert self.optimizer is not None
+        return find_optimizer(self.optimizer).learning_rate
 
     def check_names(self) -> None:
         """Refuse a loss, an optimiser or a schedule that does not exist. Imports torch where one is named."""

@@ -12,7 +12,7 @@ from autoseg.errors import FileError, OptionError
 from autoseg.files import atomic_path
 from autoseg.training.loop import Hook, TrainingLoop
 
-CHECKPOINT_FORMAT = "autoseg checkpoint 1"
+CHECKPOINT_FORMAT = "autoseg checkpoint 2"
 
 
 def write_state(path: Path, state: Any) -> None:
@@ -91,6 +91,7 @@ class Checkpoints(Hook):
         torch.set_rng_state(state["random"])
         if torch.cuda.is_available() and state["random_cuda"]:
             torch.cuda.set_rng_state_all(state["random_cuda"])
+        loop.stop = state["stop"]
         loop.continue_from(iteration=state["iteration"], epoch=state["epoch"], seconds=state["seconds"])
 
     def after_epoch(self, loop: TrainingLoop) -> None:
@@ -101,6 +102,7 @@ class Checkpoints(Hook):
             "iteration": loop.iteration,
             "epoch": loop.record.epoch + 1,
             "seconds": loop.seconds,
+            "stop": loop.stop,
             "network": dict(loop.network.state_dict()),
             "optimizer": loop.optimizer.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else {},

@@ -131,10 +131,11 @@ def orthogonalized(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class OptimizerChoice:
-    """How to make an optimiser, and the gradient norm beyond which gradients are scaled down."""
+    """How to make an optimiser, its usual rate, and the gradient norm beyond which gradients are scaled down."""
 
     make: Callable[[list[nn.Parameter], float], torch.optim.Optimizer]
     clip_norm: float
+    learning_rate: float
 
 
 def _sgd(parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
@@ -154,12 +155,12 @@ def _muon(parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.O
 
 
 # SGD's values are nnU-Net's (Isensee et al. 2021); a norm of 1 keeps the early, noisy
-# steps of the adaptive ones in bounds.
+# steps of the adaptive ones in bounds. Rates: AdamW's and Muon's from our experiments, NovoGrad's of a liver system.
 OPTIMIZERS = {
-    "sgd": OptimizerChoice(_sgd, clip_norm=12.0),
-    "adamw": OptimizerChoice(_adamw, clip_norm=1.0),
-    "muon": OptimizerChoice(_muon, clip_norm=1.0),
-    "novograd": OptimizerChoice(_novograd, clip_norm=12.0),
+    "sgd": OptimizerChoice(_sgd, clip_norm=12.0, learning_rate=1e-2),
+    "adamw": OptimizerChoice(_adamw, clip_norm=1.0, learning_rate=5e-3),
+    "muon": OptimizerChoice(_muon, clip_norm=1.0, learning_rate=5e-3),
+    "novograd": OptimizerChoice(_novograd, clip_norm=12.0, learning_rate=4e-3),
 }
 
 

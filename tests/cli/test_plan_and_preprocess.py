@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoseg.cli.plan_and_preprocess import main
+from autoseg.cli.plan_and_preprocess import _cpu_memory, main
 from autoseg.geometry import Geometry
 from autoseg.io import Volume, write_image, write_labels
 from autoseg.plans import Plans, read_plans
@@ -70,7 +70,7 @@ def test_a_second_run_changes_nothing(root: Path, capsys: pytest.CaptureFixture[
     before = {path: path.stat().st_mtime_ns for path in (root / "prepared").rglob("*.npy")}
     assert run(root) == 0
     assert {path: path.stat().st_mtime_ns for path in (root / "prepared").rglob("*.npy")} == before
-    assert "no file has changed" in capsys.readouterr().out
+    assert "no training case has changed" in capsys.readouterr().out
 
 
 def test_a_changed_file_is_measured_again(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,3 +149,16 @@ def test_the_peers_plan_can_be_made_without_a_gpu(root: Path) -> None:
     stage = read_plans(root / "prepared" / NAME / "plans.json").stages["3d_fullres"]
     assert stage.network.levels[0].encoder_widths == (32, 32)
     assert stage.training.optimizer == "sgd"
+
+
+@pytest.mark.parametrize(("free", "planned"), [(20, 8), (17, 8), (15.9, 4), (64, 16), (0.9, 0.25)])
+def test_the_memory_to_plan_for_does_not_follow_every_change_of_what_is_free(free: float, planned: float) -> None:
+    assert _cpu_memory(int(free * 1024**3)) == planned * 1024**3
+
+
+def test_what_reads_no_volume_is_checked_every_time(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(root) == 0
+    labels = root / "raw" / NAME / "labelsTr"
+    (labels / "orphan.nii.gz").write_bytes(next(labels.glob("*.nii.gz")).read_bytes())
+    assert run(root) == 2
+    assert "orphan" in capsys.readouterr().out

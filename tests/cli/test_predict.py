@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -93,6 +94,33 @@ def test_continue_leaves_finished_cases_and_makes_the_others(root: Path, images:
     assert_same(root / "out", root / "whole")
 
 
+def test_continue_takes_the_engines_of_the_earlier_run(root: Path, images: Path, monkeypatch, capfd) -> None:
+    from autoseg.inference.backends import choice
+
+    run(root, images / "case1_0000.nii.gz", "out")
+    (engines,) = read_json(root / "out" / MANIFEST)["engines"]
+    assert [(engine["backend"], engine["precision"]) for engine in engines] == [("torch", "fp32")]
+    monkeypatch.setattr(choice, "pays", lambda task, count: pytest.fail("chose again"))
+    assert run(root, images, "out", "--continue") == 0
+    assert read_json(root / "out" / MANIFEST)["engines"] == [engines]
+    assert "engine: torch fp32 (" in capfd.readouterr().out
+    assert run(root, images, "out", "--continue", "--backend", "torch") == 2
+    assert "made with other backend" in capfd.readouterr().err
+
+
+def test_a_backend_that_is_not_installed_is_told_before_anything_is_written(
+    root: Path, images: Path, monkeypatch, capfd
+) -> None:
+    from autoseg.inference import backends
+
+    monkeypatch.setattr(backends, "find_spec", lambda package: None)
+    assert run(root, images, "out", "--backend", "openvino") == 2
+    told = capfd.readouterr().err
+    assert "needs openvino, which is not installed" in told
+    assert backends.INSTALL in told
+    assert not (root / "out").exists()
+
+
 def test_without_continue_everything_is_made_again(root: Path, images: Path) -> None:
     run(root, images, "out")
     before = (root / "out" / "case1.nii.gz").stat().st_mtime_ns
@@ -149,14 +177,31 @@ def test_best_takes_the_highest_cross_validated_dice(root: Path, images: Path, w
     assert capfd.readouterr().out.index("__2d") >= 0
 
 
-def score(fold: Path, *, shift: int) -> None:
+def test_best_compares_over_shared_cases(root: Path, images: Path, write_model, capfd) -> None:
+    write_model(root / RESULTS / "standard__plans__2d", configuration="2d", seed=5)
+    score(root / RESULTS / "standard__plans__3d_fullres" / "fold_0", shift=1)
+    score(root / RESULTS / "standard__plans__2d" / "fold_0", shift=2)
+    score(root / RESULTS / "standard__plans__2d" / "fold_1", shift=0, case="easy")
+    assert run(root, images / "case0_0000.nii.gz", "out", configuration="best") == 0
+    assert read_json(root / "out" / MANIFEST)["models"][0]["name"] == "standard__plans__3d_fullres"
+
+
+def test_best_warns_where_no_case_is_shared(root: Path, images: Path, write_model, caplog) -> None:
+    write_model(root / RESULTS / "standard__plans__2d", configuration="2d", seed=5)
+    score(root / RESULTS / "standard__plans__3d_fullres" / "fold_0", shift=1)
+    score(root / RESULTS / "standard__plans__2d" / "fold_0", shift=0, case="easy")
+    assert run(root, images / "case0_0000.nii.gz", "out", configuration="best") == 0
+    assert "share no held-out case" in caplog.text
+
+
+def score(fold: Path, *, shift: int, case: str = "case") -> None:
     from autoseg.dataset import Labels
 
     reference = np.zeros((8, 8, 8), np.int16)
     reference[2:5, 2:5, 2:5] = 1
     labels, geometry = Labels({"organ_left": (1,)}), Geometry((8, 8, 8), (1.0, 1.0, 1.0))
     scores = evaluate_case(np.roll(reference, shift, 0), reference, labels, geometry, surface=False)
-    write_summary(fold / "summary.json", summarize({"case": scores}))
+    write_summary(fold / "summary.json", summarize({case: scores}))
 
 
 @pytest.mark.parametrize(
@@ -206,3 +251,12 @@ def test_a_wrong_number_of_flips_is_told_by_the_parser(capfd) -> None:
     with pytest.raises(SystemExit):
         predict.make_parser().parse_args(["-i", "a", "-o", "b", "--flips", "some"])
     assert "neither all, none nor a number of flips" in capfd.readouterr().err
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_anything_is_written(root: Path, images: Path, capfd) -> None:
+    assert run(root, images, "out", "--memory", "20M") == 2
+    assert re.search(r"takes .*G, more than --memory 0\.02G\.\s+Give at least --memory", capfd.readouterr().err)
+    assert not (root / "out").exists()
+    assert run(root, images, "bounded", "--memory", "8G") == 0
+    run(root, images, "free")
+    assert_same(root / "bounded", root / "free")

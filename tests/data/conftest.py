@@ -13,6 +13,7 @@ import pytest
 from autoseg.data.source import PatchSource
 from autoseg.labels import Labels
 from autoseg.plans import ChannelPlan, IntensityStatistics, LevelSpec, NetworkSpec, Plans, StagePlan, Target
+from autoseg.preprocessing.foreground import ANNOTATED
 
 
 @dataclass
@@ -40,7 +41,7 @@ class MemoryStore:
         labels = self.maps[case_id]
         index = {name: np.argwhere(self.meaning.mask(labels, name)).astype(np.int32) for name in self.meaning.names}
         if self.meaning.ignore is not None:
-            index["annotated"] = np.argwhere(labels != self.meaning.ignore).astype(np.int32)
+            index[ANNOTATED] = np.argwhere(labels != self.meaning.ignore).astype(np.int32)
         return index
 
 

@@ -166,6 +166,12 @@ def test_a_dataset_of_another_origin_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "dataset.json").read_text() == "{}"
 
 
+def test_a_name_for_training_and_testing_is_refused(tmp_path: Path) -> None:
+    cases = [source_case("a"), replace(source_case("a"), part="Ts")]
+    with pytest.raises(DatasetError, match="two cases called 'a', one for training and one for testing"):
+        write_dataset(tmp_path, cases, FACTS)
+
+
 def test_two_cases_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="two cases called 'a'"):
         write_dataset(tmp_path, [source_case("a"), source_case("a")], FACTS)

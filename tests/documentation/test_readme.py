@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-INSTALL_AND_DEMO = "python -m pip install -c constraints.txt -e . && autoseg_demo"
+INSTALL_AND_DEMO = 'python -m pip install -c constraints.txt -e ".[cpu]" && autoseg_demo'
 INSTALL_AND_TEST = 'python -m pip install -c constraints.txt -e ".[test]" && python -m pytest'
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel
@@ -22,6 +23,18 @@ def command(name: str, *arguments: object, root: Path) -> int:
     """Run autoseg_NAME in this process."""
     main = importlib.import_module(f"autoseg.cli.{name}").main
     return main([*map(str, arguments), "--root", str(root)])
+
+
+@contextmanager
+def edited(path: Path, old: str, new: str) -> Iterator[None]:
+    """A text file with one part replaced, for a while."""
+    before = path.read_text()
+    assert old in before
+    path.write_text(before.replace(old, new))
+    try:
+        yield
+    finally:
+        path.write_text(before)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +56,7 @@ def cascade(root: Path) -> Path:
 
 def test_a_cascade_trains_in_one_command(cascade: Path) -> None:
     expected = [f"fold_{n}/{file}" for n in (0, 1) for file in ("model.safetensors", "summary.json", "progress.png")]
-    expected += [f"stages/3d_lowres/{part}/summary.json" for part in ("fold_0", "fold_1", "rest")]
+    expected += [f"stages/3d_lowres/{part}/summary.json" for part in ("fold_0", "fold_1", "rest_of_0_1")]
     assert [name for name in expected if not (cascade / name).exists()] == []
 
 
@@ -52,7 +65,7 @@ def test_every_case_is_guided_by_labels_of_a_network_that_never_saw_it(root: Pat
     everyone = {case for fold in splits for case in fold["val"]}
     parts = {part.name: part for part in (cascade / "stages" / "3d_lowres").iterdir() if (part / "validation").is_dir()}
     seen_by = {"fold_0": set(splits[0]["train"]), "fold_1": set(splits[1]["train"])}
-    seen_by["rest"] = set(splits[0]["val"]) | set(splits[1]["val"])
+    seen_by["rest_of_0_1"] = set(splits[0]["val"]) | set(splits[1]["val"])
     predicted = {name: {p.name.split(".")[0] for p in (part / "validation").iterdir()} for name, part in parts.items()}
     assert set().union(*predicted.values()) == everyone
     assert all(not predicted[name] & seen_by[name] for name in predicted)
@@ -137,15 +150,43 @@ def test_plans_without_a_cascade_say_how_to_force_one(root: Path, capsys: pytest
 def test_networks_of_other_plans_are_not_taken_for_these(
     root: Path, cascade: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = root / "prepared" / "Dataset001_Phantom" / "plans.json"
-    before = path.read_text()
-    path.write_text(before.replace('"batch_size": 2', '"batch_size": 3'))
-    assert path.read_text() != before
-    try:
+    with edited(root / "prepared" / "Dataset001_Phantom" / "plans.json", '"batch_size": 2', '"batch_size": 3'):
         assert command("train", 1, "3d_cascade", "--folds", 0, 1, *TINY, root=root) == 2
-    finally:
-        path.write_text(before)
-    assert "was started with other plans" in capsys.readouterr().err
+        assert "was started with other plans" in capsys.readouterr().err
+        assert command("train", 1, "3d_cascade", "--folds", 0, *TINY, "--restart", root=root) == 2
+        assert "also holds fold 1" in capsys.readouterr().err
+    assert (cascade / "fold_0" / "model.safetensors").exists()
+
+
+def test_what_does_not_decide_a_network_may_change(root: Path, cascade: Path) -> None:
+    with edited(root / "prepared" / "Dataset001_Phantom" / "plans.json", '"memory_bytes": ', '"memory_bytes": 1'):
+        assert command("train", 1, "3d_cascade", "--folds", 0, 1, *TINY, root=root) == 0
+
+
+def test_folds_of_other_splits_are_not_taken_for_these(
+    root: Path, cascade: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / "prepared" / "Dataset001_Phantom" / "splits.json"
+    splits = json.loads(path.read_text())
+    with edited(path, path.read_text(), json.dumps([splits[1], splits[0], *splits[2:]])):
+        assert command("train", 1, "3d_cascade", "--folds", 0, 1, *TINY, root=root) == 2
+    assert "was trained on other cases" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"mandible"', '"jaw"', "was started with other labels"),
+        ('"CT"', '"MR"', "was started with other channels"),
+        ('"0": "CT"', '"0": "CT", "1": "T2"', "a network of 1 inputs"),
+    ],
+)
+def test_networks_of_another_dataset_are_not_taken_for_this_one(
+    root: Path, cascade: Path, old: str, new: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with edited(root / "raw" / "Dataset001_Phantom" / "dataset.json", old, new):
+        assert command("train", 1, "3d_cascade", "--folds", 0, 1, *TINY, root=root) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_whole_cases_are_validated_on_the_way_as_at_the_end(root: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_recipe_runs_from_end_to_end(name: str, root: Path, capsys: pytest.Cap
     tiny = ["--epochs", 2, "--iterations-per-epoch", 2, "--threads", 1]
     assert command("train", 1, configuration, "--folds", 0, 1, 2, 3, *tiny, root=root) == 0
     (model,) = (root / "results" / NAME).iterdir()
-    settings, planned = read_json(model / "fold_0" / "training.json"), RECIPES[name].options
+    settings, planned = read_json(model / "fold_0" / "training.json")["settings"], RECIPES[name].options
     assert settings["loss"] == planned["loss"]
     assert (settings["shift_voxels"], settings["crops_per_case"]) == ((8, 1) if name == "head_neck_thesis" else (0, 4))
     out = root / "out"

@@ -18,7 +18,7 @@ from autoseg.inference.windows import Windows
 from autoseg.labels import Labels
 from autoseg.plans import Plans
 
-FP32 = PredictionOptions(precision="fp32", device="cpu", flips="none")
+FP32 = PredictionOptions(precision="fp32", device="cpu", backend="torch", flips="none")
 
 
 class Recorder(nn.Module):

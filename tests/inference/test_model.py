@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -16,7 +17,9 @@ from autoseg.inference.chain import Wanted, previous_labels_on_grid
 from autoseg.inference.ensemble import Ensemble, decode_probabilities
 from autoseg.inference.model import Model
 from autoseg.inference.model_files import read_model_files
+from autoseg.inference.windows import WindowPath
 from autoseg.io import Volume
+from autoseg.plans import AirRule, write_plans
 from autoseg.postprocessing import KeptRule, Postprocessing, Rule, write_rules
 from autoseg.preprocessing.case import prepare
 
@@ -187,3 +190,25 @@ def test_models_of_different_datasets_make_no_ensemble(folder: Path, write_model
     models = [load_model(path, **QUICK) for path in (folder, tmp_path / "r__plans__3d_fullres")]
     with pytest.raises(OptionError, match="differ in their labels or channels"):
         Ensemble(models)
+
+
+def test_windows_of_air_are_background_and_tissue_is_as_without(write_model, tmp_path: Path) -> None:
+    plans = write_model(tmp_path / "m__plans__3d_fullres")
+    array = np.full((1, 48, 40, 44), -1000, np.int16)
+    array[:, :20, :18, :20] = np.random.default_rng(0).integers(-100, 100, (20, 18, 20))
+    volume = Volume(array, Geometry((48, 40, 44), (1.5, 1.4, 1.6)))
+    everywhere = load_model(tmp_path / "m__plans__3d_fullres", **QUICK)
+    write_plans(tmp_path / "m__plans__3d_fullres" / "plans.json", replace(plans, air=AirRule(0, -500.0, 6.0)))
+    model = load_model(tmp_path / "m__plans__3d_fullres", **QUICK)
+    calls, engines = [], model.chain.predictors[0].engines
+    engines[0] = lambda batch, engine=engines[0]: (calls.append(1), engine(batch))[1]
+    wanted = Wanted(probabilities=True)
+    full, left_out = (one.chain.run(one.chain.prepare(volume), wanted) for one in (everywhere, model))
+    assert full.labels is not None
+    assert left_out.labels is not None
+    np.testing.assert_array_equal(left_out.labels[:22, :20, :22], full.labels[:22, :20, :22])
+    assert (full.labels[44:, 36:, 40:] > 0).any()
+    assert left_out.labels[44:, 36:, 40:].max() == 0
+    assert left_out.probabilities is not None
+    assert left_out.probabilities[0, -1, -1, -1] > 0.999
+    assert 0 < 2 * len(calls) < len(WindowPath.over((48, 37, 47), model.chain.predictors[0].windows, (0, 1, 2)))

@@ -16,7 +16,7 @@ from autoseg.inference.predictor import PredictionOptions, StagePredictor, flip_
 from autoseg.plans import Plans
 
 LABELS = Labels({"organ_left": (1,), "organ_right": (2,), "lesion": (3,)})
-FP32 = PredictionOptions(precision="fp32", device="cpu")
+FP32 = PredictionOptions(precision="fp32", device="cpu", backend="torch")
 
 
 class Known(nn.Module):

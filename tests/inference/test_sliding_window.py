@@ -160,16 +160,19 @@ def test_planes_that_are_released_make_room_for_later_ones() -> None:
         assert found.tolist() == [[[5, 0]], [[3, 0]], [[3, 0]], [[3, 0]]]
 
 
-def test_empty_windows_are_not_run_and_change_nothing_beside_them() -> None:
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_empty_windows_are_not_run_and_change_nothing_beside_them(batch_size: int) -> None:
     image = np.random.default_rng(0).normal(size=(1, 30, 20, 40)).astype(np.float32)
-    windows, seen = Windows((8, 8, 8), batch_size=3), []
+    windows, seen = Windows((8, 8, 8), batch_size=batch_size), []
     empty = EmptyWindows(lambda where: where[2].start >= 20 or where[0].start >= 18, (7.0, -7.0))
     network = lambda batch: seen.append(len(batch)) or identity(batch)  # noqa: E731
     expected, found = slide(image, identity, windows), slide(image, network, windows, empty=empty)
     path = WindowPath.over(image.shape[1:], windows, (0, 1, 2))
     boxes = [path.where(at) for at in itertools.product(*(range(len(axis.starts)) for axis in path.axes))]
     skipped = [box for box in boxes if empty.are(box)]
-    assert sum(seen) == len(boxes) - len(skipped)
+    assert set(seen) == {batch_size}
+    assert len(boxes) - len(skipped) <= sum(seen) < len(boxes)
+    assert batch_size > 1 or sum(seen) == len(boxes) - len(skipped)
     touched, run = np.zeros(image.shape[1:], bool), np.zeros(image.shape[1:], bool)
     for box in boxes:
         (touched if box in skipped else run)[box] = True

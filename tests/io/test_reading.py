@@ -7,7 +7,6 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-import psutil
 import pytest
 
 from autoseg.errors import FileError, GeometryError, ResourceError
@@ -189,8 +188,7 @@ def test_the_bad_voxel_is_named_in_later_pieces(monkeypatch: pytest.MonkeyPatch,
 
 def test_more_than_the_free_memory_is_refused(monkeypatch: pytest.MonkeyPatch, make_nifti: NiftiMaker) -> None:
     path = make_nifti(np.zeros((100, 100, 100), np.uint8), name="case.nii.gz")
-    free = psutil.virtual_memory()._replace(available=3_999_999)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    monkeypatch.setattr("autoseg.io.storage.available_memory_bytes", lambda: 3_999_999)
     with pytest.raises(ResourceError, match=r"case.nii.gz: 1 x 100 x 100 x 100 voxels need 0.0 GiB of memory"):
         read_image([path])
     assert read_labels(path).array.shape == (100, 100, 100)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from autoseg.errors import PlanningError
 from autoseg.fingerprint import Fingerprint
 from autoseg.plans import Plans, Target
 from planners.default import DefaultPlanner
@@ -90,7 +91,7 @@ def test_large_cases_get_a_low_resolution_on_a_cpu() -> None:
 
 
 def test_small_budgets_want_fewer_iterations() -> None:
-    assert budget.wanted_iterations(600.0) == round(600.0 * budget.WANTED_PER_SECOND)
+    assert budget.wanted_iterations(600.0) == 979
     assert budget.wanted_iterations(1e9) == budget.WANTED_ITERATIONS
     assert budget.wanted_iterations(10.0) == budget.LEAST_WANTED_ITERATIONS
 
@@ -99,7 +100,12 @@ def test_the_cheapest_candidate_is_taken_where_none_suffices() -> None:
     spec = plan(600).stages["3d_fullres"].network
     topology = budget.Topology((), (), (32, 32, 32))
     candidates = [budget.Candidate(width, topology, spec, batch) for width, batch in ((32, 8), (8, 2))]
-    choice = budget.choose(candidates, budget_seconds=1, seconds_per_multiply_add=1.0, memory_bytes=1)
+    choice = budget.choose(candidates, budget_seconds=1, seconds_per_multiply_add=1.0, memory_bytes=2**40)
     assert choice.candidate is candidates[-1]
     assert choice.iterations == 1
     assert choice.passed_over is candidates[0]
+
+
+def test_memory_that_no_network_fits_into_is_an_error() -> None:
+    with pytest.raises(PlanningError, match=r"MiB at least, more than the 1 MiB of --memory"):
+        plan(600.0, memory=2**20, patch_size=(64, 64, 64))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice, pairwise
 
 import numpy as np
 import pytest
 
 from autoseg.errors import PlanningError
+from autoseg.fingerprint import Fingerprint
+from autoseg.plans import AirRule
+from planners.default import DefaultPlanner
+from planners.rules.air import Air, choose_air
 from planners.rules.patch import initial_patch, shrink, widen_thin_edges
 from planners.rules.spacing import Grid, axis_order, coarser_grids, resampled_median_shape, target_spacing
 from planners.rules.topology import Topology, find_topology
@@ -114,3 +119,33 @@ def test_shrinking_ends() -> None:
 
 def test_single_voxel_edges_are_widened() -> None:
     assert widen_thin_edges(Topology(((1, 1),), ((3, 3),), (1, 9))).patch_size == (2, 9)
+
+
+def ct(in_air: int) -> Fingerprint:
+    made = Fingerprint.from_summary([[1.0] * 3] * 9, [[60] * 3] * 9, labels=3)
+    classes = {name: replace(facts, in_air=in_air) for name, facts in made.classes.items()}
+    return replace(made, channels=("CT",), classes=classes)
+
+
+def test_windows_of_air_are_left_out_of_a_ct() -> None:
+    assert choose_air(ct(0)).rule == AirRule(0, -500.0, 20.0)
+
+
+def test_a_class_with_voxels_in_the_air_forbids_to_leave_windows_out() -> None:
+    assert choose_air(ct(1)) == Air(None, {"class_1": 1, "class_2": 1})
+
+
+def test_without_a_ct_no_window_is_left_out() -> None:
+    assert choose_air(replace(ct(0), channels=("T1",))).rule is None
+    assert choose_air(replace(ct(0), channels=("PET", "ct"))).rule == AirRule(1, -500.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("channel", "in_air", "told"),
+    [("CT", 0, "no training voxel"), ("CT", 5, "class_1 has training"), ("T1", 0, "no channel is called CT")],
+)
+def test_the_decision_about_air_is_explained(channel: str, in_air: int, told: str) -> None:
+    plans = DefaultPlanner().plan(replace(ct(in_air), channels=(channel,)))
+    decision = next(made for made in plans.decisions if made.what == "air")
+    assert told in decision.rule
+    assert (plans.air is not None) == (decision.value == "left out") == (told == "no training voxel")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from autoseg.labels import Labels
-from autoseg.preprocessing.foreground import sample_foreground
+from autoseg.preprocessing.foreground import ANNOTATED, sample_foreground
 
 
 def test_every_voxel_of_a_small_class_is_listed(labels: Labels) -> None:
@@ -45,4 +45,11 @@ def test_regions_take_all_their_values() -> None:
 def test_annotated_voxels_are_those_that_are_not_ignored() -> None:
     array = np.array([[[0, 1], [2, 2]]], dtype=np.int16)
     found = sample_foreground(array, Labels({"one": (1,)}, ignore=2))
-    assert found["annotated"].tolist() == [[0, 0, 0], [0, 0, 1]]
+    assert found[ANNOTATED].tolist() == [[0, 0, 0], [0, 0, 1]]
+
+
+def test_a_class_may_be_called_as_it_likes() -> None:
+    labels = Labels({"annotated": (1,)}, ignore=2)
+    found = sample_foreground(np.array([[[0, 1, 2]]], np.int16), labels)
+    assert found["annotated"].tolist() == [[0, 0, 1]]
+    assert len(found[ANNOTATED]) == 2

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
+from torch.nn import functional
 
 from autoseg.geometry import Box, Geometry
 from autoseg.io import Volume
@@ -94,6 +97,44 @@ def test_deciding_within_boxes_equals_resampling_every_class_whole(count: int, s
         found = restore_labels(logits, record(source, (33, 31, 28)), exclusive(count))
         differing, total = differing + int((found != expected).sum()), total + expected.size
     assert differing <= 1e-6 * total
+
+
+def test_a_class_that_is_third_at_both_corners_wins_between_them() -> None:
+    logits = np.full((6, 1, 1, 2), -100, np.float32)
+    logits[[1, 2, 5], 0, 0, 0] = logits[[3, 4, 5], 0, 0, 1] = 10, 9, 8
+    found = restore_labels(logits, record((1, 1, 8), (1, 1, 2)), exclusive(6))
+    assert found.ravel().tolist() == [1, 1, 5, 5, 5, 5, 3, 3]
+
+
+def steep_logits(count: int, shape: tuple[int, int, int], rng: np.random.Generator) -> np.ndarray:
+    """Without any smoothness, with many classes close behind the winner: these win between voxels."""
+    steep = rng.choice(np.array([-100.0, -3, 8, 9, 10]), size=(count, *shape))
+    return (steep + rng.normal(size=steep.shape) * 0.1).astype(np.float32)
+
+
+def torch_resampled(logits: np.ndarray, shape: tuple[int, int, int], *, thick: bool) -> np.ndarray:
+    every = torch.from_numpy(logits)[None]
+    if thick:
+        every = functional.interpolate(every, (shape[0], *logits.shape[2:]), mode="nearest-exact")
+    return functional.interpolate(every, shape, mode="trilinear", align_corners=False)[0].numpy()
+
+
+@pytest.mark.parametrize("thick", [False, True], ids=["isotropic", "thick slices"])
+@pytest.mark.parametrize("shape", [(2, 2, 2), (1, 2, 3), (3, 1, 4), (9, 8, 20)])
+def test_no_class_is_lost_between_voxels(shape: tuple[int, int, int], thick: bool) -> None:
+    """In small volumes most classes win at no voxel. Rounding may turn what is a tie up to 1e-4."""
+    rng = np.random.default_rng(0)
+    spacing = (4.0, 1.0, 1.0) if thick else (1.0, 1.0, 1.0)
+    for count in (3, 6, 12, 18):
+        for _ in range(20 if shape[2] < 9 else 1):
+            source = tuple(int(n * factor) + 1 for n, factor in zip(shape, rng.uniform(0.5, 7, size=3), strict=True))
+            logits = steep_logits(count, shape, rng)
+            facts = replace(record(source, shape), source_spacing_mm=spacing, spacing_mm=spacing)
+            every = torch_resampled(logits, source, thick=thick)
+            best = np.sort(every, axis=0)
+            decided = best[-1] - best[-2] > 1e-4
+            found = restore_labels(logits, facts, exclusive(count))
+            np.testing.assert_array_equal(found[decided], exclusive(count).decode(every)[decided])
 
 
 def test_compact_organs_are_restored_as_whole_volumes_would_be() -> None:

@@ -78,7 +78,7 @@ def test_a_case_id_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
 
 def test_predicted_labels_round_trip(tmp_path: Path) -> None:
     predicted, labels = PredictedLabels(tmp_path / "new"), np.arange(24, dtype=np.int16).reshape(2, 3, 4)
-    assert not predicted.has("a")
-    predicted.write("a", labels)
-    assert predicted.has("a")
+    assert predicted.made_by("a") is None
+    predicted.write("a", labels, made_by="network")
+    assert predicted.made_by("a") == "network"
     np.testing.assert_array_equal(predicted.read("a"), labels)

@@ -13,11 +13,11 @@ from autoseg.training.options import TrainingOptions, settle
 from trainers.stage import StageTraining
 
 
-def announcement(planned_seconds: float | None, budget_seconds: float) -> str:
+def announcement(planned_seconds: float | None, budget_seconds: float | None) -> str:
     plan = replace(TrainingPlan(), budget_seconds=planned_seconds)
     stage: Any = SimpleNamespace(name="3d_fullres", training=plan)
     training = StageTraining(SimpleNamespace(), stage)  # type: ignore[arg-type]
-    options = TrainingOptions(budget_seconds=budget_seconds)
+    options = TrainingOptions(budget_seconds=budget_seconds, epochs=None if budget_seconds else 100)
     vars(training)["settings"] = settle(plan, options, precision="fp32", device="cpu")
     return training.announcement(2)
 
@@ -29,3 +29,21 @@ def test_the_time_is_told_beforehand() -> None:
 @pytest.mark.parametrize(("planned", "hinted"), [(3600, True), (1800, True), (1799, False), (None, False)])
 def test_a_plan_for_a_far_longer_training_is_pointed_out(planned: float | None, hinted: bool) -> None:
     assert ("with the same --budget" in announcement(planned, 600)) == hinted
+
+
+def test_the_time_of_epochs_is_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StageTraining, "_seconds_per_iteration", lambda training: 0.1)
+    expected = "2 trainings of 100 epochs of 250 iterations each, about 1h23m in all on this machine"
+    assert expected in announcement(None, None)
+
+
+def test_an_iteration_is_estimated_by_its_multiply_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    from autoseg.networks.cost import network_cost
+    from autoseg.runtime.speed import probe_spec
+
+    monkeypatch.setattr("autoseg.runtime.seconds_per_multiply_add", lambda device: 1e-10)
+    stage: Any = SimpleNamespace(network=probe_spec(), patch_size=(16, 16, 16), batch_size=2)
+    training = StageTraining(SimpleNamespace(), stage)  # type: ignore[arg-type]
+    vars(training)["settings"] = SimpleNamespace(device="cpu")
+    work = network_cost(probe_spec(), (16, 16, 16), 2).multiply_adds
+    assert training._seconds_per_iteration() == pytest.approx(3e-10 * work)

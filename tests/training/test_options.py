@@ -1,5 +1,7 @@
 """Options of a run: contradictions are refused, the plan fills the gaps."""
 
+from __future__ import annotations
+
 import pytest
 
 from autoseg.errors import OptionError
@@ -42,3 +44,13 @@ def test_no_augmentation_is_not_the_default() -> None:
         TrainingPlan(), TrainingOptions(changes=TrainingChanges(augmentation=0.0)), precision="fp32", device="cpu"
     )
     assert settings.augmentation == 0.0
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "expected"),
+    [(None, None, 0.02), ("muon", None, 0.02), ("adamw", None, 5e-3), ("sgd", None, 1e-2), ("sgd", 0.3, 0.3)],
+)
+def test_another_optimizer_comes_with_its_own_rate(optimizer: str | None, rate: float | None, expected: float) -> None:
+    plan = TrainingPlan(optimizer="muon", learning_rate=0.02)
+    options = TrainingOptions(changes=TrainingChanges(optimizer=optimizer, learning_rate=rate))
+    assert settle(plan, options, precision="fp32", device="cpu").learning_rate == expected

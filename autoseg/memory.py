@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from autoseg.runtime.threads import CGROUP
+CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_memory_bytes(cgroup: Path = CGROUP) -> int:

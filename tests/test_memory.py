@@ -6,7 +6,7 @@ import numpy as np
 import psutil
 import pytest
 
-from autoseg.runtime.memory import available_memory_bytes, cgroup_memory_left, peak_memory_bytes
+from autoseg.memory import available_memory_bytes, cgroup_memory_left, peak_memory_bytes
 
 GIB = 1 << 30
 

@@ -1,0 +1,78 @@
+"""OpenVINO: converts torch's graph directly, without files and without ONNX."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autoseg.errors import OptionError
+from autoseg.inference.backends import Engine, EngineOptions
+from autoseg.inference.backends.tracing import traced
+
+PRECISION_NAMES = {"fp32": "f32", "bf16": "bf16"}
+
+
+class OpenVinoBackend:
+    """One stream over all threads, one window at a time: batches and parallel streams gained nothing that lasted."""
+
+    packages: tuple[str, ...] = ("openvino",)
+    precisions: tuple[str, ...] = ("fp32", "bf16")
+
+    def compile(self, network: nn.Module, options: EngineOptions) -> Engine:
+        """An infer request for windows of a fixed size; see Backend."""
+        openvino = imported()
+        core = openvino.Core()
+        if options.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise OptionError("OpenVINO does not compute bf16 on this processor.", "Use --precision fp32.")
+        spec: Any = network.spec
+        shape = [1, spec.in_channels, *options.patch_size]
+        model = openvino.convert_model(traced(network), input=shape)
+        compiled = core.compile_model(model, "CPU", settings(options))
+        return _Windows(compiled.create_infer_request(), (spec.out_channels, *options.patch_size))
+
+
+def settings(options: EngineOptions) -> dict[str, Any]:
+    """OpenVINO's properties. Threads are not pinned to cores: two commands would be pinned to the same ones."""
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": options.threads,
+        "INFERENCE_PRECISION_HINT": PRECISION_NAMES[options.precision],
+        "ENABLE_CPU_PINNING": False,
+    }
+
+
+def imported() -> Any:
+    """The module openvino without its telemetry, which would report every import and conversion to its maker.
+
+    openvino goes on without the package that sends where that cannot be imported.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    import openvino
+
+    return openvino
+
+
+class _Windows:
+    """Runs a batch window by window, reading and writing torch's memory in place."""
+
+    def __init__(self, request: Any, logits_shape: tuple[int, ...]) -> None:
+        self._request = request
+        self._logits_shape = logits_shape
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """(B, C, *patch) float32 to (B, K, *patch) float32."""
+        batch = batch.contiguous()
+        logits = torch.empty(len(batch), *self._logits_shape)
+        for number in range(len(batch)):
+            self._request.set_input_tensor(_shared(batch[number : number + 1]))
+            self._request.set_output_tensor(_shared(logits[number : number + 1]))
+            self._request.infer()
+        return logits
+
+
+def _shared(window: Tensor) -> Any:
+    return imported().Tensor(window.numpy(), shared_memory=True)

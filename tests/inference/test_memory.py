@@ -1,0 +1,154 @@
+"""The estimate of a prediction's memory: against a measured process, and what is done where it does not fit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg import load_model
+from autoseg.errors import OptionError, ResourceError
+from autoseg.geometry import Geometry
+from autoseg.inference.chain import Wanted
+from autoseg.inference.ensemble import Ensemble
+from autoseg.inference.memory import Limit, Source, case_bytes, limit_for_cases
+from autoseg.inference.model import Model
+from autoseg.inference.predictor import PredictionOptions
+from autoseg.io import Volume
+
+QUICK = {"flips": "none", "precision": "fp32", "device": "cpu"}
+MEBIBYTE = 1 << 20
+
+CHILD = """
+import sys
+import numpy as np
+import torch
+from autoseg.geometry import Geometry
+from autoseg.inference.chain import Chain, Wanted
+from autoseg.inference.memory import Limit, Source
+from autoseg.inference.predictor import PredictionOptions, StagePredictor
+from autoseg.io import Volume
+from autoseg.labels import Labels
+from autoseg.networks import build_network
+from autoseg.plans import *
+
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+
+shape, spacing_mm, patch, classes, probabilities, in_file = eval(sys.argv[1])
+torch.set_num_threads(1)
+levels = (LevelSpec((1,) * 3, (3,) * 3, (8,), (), 8, (8,)), LevelSpec((2,) * 3, (3,) * 3, (16,)))
+stage = StagePlan("s", (1.5,) * 3, (80.0,) * 3, (patch,) * 3, 2, NetworkSpec("unet", 3, 1, classes, levels), False)
+channels = (ChannelPlan("CT", "none", IntensityStatistics(0, 0, 1, 0, 1, 0, 1)),)
+plans = Plans("p", "d", "D", "", Target("cpu", 1), (0, 1, 2), channels, {"s": stage}, {"s": ("s",)}, ())
+labels = Labels({f"c{value}": (value,) for value in range(1, classes)})
+options = PredictionOptions(precision="fp32", device="cpu", batch_size=1)
+chain = Chain([StagePredictor([build_network(stage.network)], plans, stage, labels, options)], plans, labels)
+limit = Limit.now(None)
+wanted = Wanted(probabilities=probabilities, in_file=in_file)
+z = np.arange(shape[0], dtype=np.int16).reshape(-1, 1, 1)
+volume = Volume(np.array(np.broadcast_to(z % 50 + 1, shape))[None], Geometry(shape, spacing_mm))
+source = Source.of(volume)
+prepared = chain.prepare(volume)
+del volume
+chain.run(prepared, wanted)
+print(limit.peak_bytes([chain], source, wanted, cleans=False), peak(), limit.base_bytes)
+"""
+
+
+@pytest.fixture
+def model(write_model, tmp_path: Path) -> Model:
+    write_model(tmp_path / "m__plans__3d_fullres")
+    return load_model(tmp_path / "m__plans__3d_fullres", **QUICK)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+@pytest.mark.parametrize(
+    ("case", "margin"),
+    [
+        (((50, 200, 200), (1.5, 0.6, 0.6), 32, 12, True, False), 0.5),
+        (((70, 70, 70), (1.5, 1.5, 1.5), 56, 80, False, True), 0.5),
+    ],
+    ids=["probabilities", "many classes, in a file"],
+)
+def test_the_estimate_holds_for_a_process(case: object, margin: float) -> None:
+    """The process never takes more, and at most the margin less; small cases are mostly libraries."""
+    done = subprocess.run([sys.executable, "-c", CHILD, repr(case)], check=True, capture_output=True, text=True)
+    estimate, measured, base = (int(part) for part in done.stdout.split())
+    assert measured <= estimate
+    assert measured - base >= (1 - margin) * (estimate - base)
+
+
+def source(*shape: int) -> Source:
+    return Source((shape[0], shape[1], shape[2]), (1.5, 1.5, 1.5), 2)
+
+
+def test_sums_go_to_a_file_only_where_memory_is_short(model: Model) -> None:
+    large = source(800, 512, 512)
+    whole, in_file = (Limit(1, 0).peak_bytes([model.chain], large, Wanted(in_file=f), cleans=False) for f in (0, 1))
+    assert in_file < whole
+    for limit, expected in ((whole, False), (whole - 1, True), (in_file, True)):
+        assert Limit(limit, 0).wanted([model.chain], large, Wanted(), cleans=False).in_file == expected
+    with pytest.raises(ResourceError, match=r"800 x 512 x 512 voxels takes .*G, more than --memory .*Give at least"):
+        Limit(in_file - 1, 0).wanted([model.chain], large, Wanted(), cleans=False)
+
+
+def test_a_refusal_names_what_would_fit(model: Model) -> None:
+    large = source(400, 512, 512)
+    with pytest.raises(ResourceError, match="--save-probabilities left out"):
+        Limit(2 << 30, 0).wanted([model.chain], large, Wanted(probabilities=True), cleans=False)
+    with pytest.raises(ResourceError, match="or: --no-postprocessing"):
+        Limit(1000 * MEBIBYTE, 0).wanted([model.chain], replace(large, spacing_mm=(0.5,) * 3), Wanted(), cleans=True)
+    with pytest.raises(ResourceError, match="one configuration alone"):
+        Limit(3 << 30, 0).wanted([model.chain] * 2, large, Wanted(False, True), cleans=False)
+
+
+def test_volumes_are_read_ahead_where_there_is_room(model: Model) -> None:
+    sources = {"small": source(10, 10, 10), "large": source(800, 512, 512)}
+    alone = Limit(0, 0).peak_bytes([model.chain], sources["large"], Wanted(in_file=True), cleans=False)
+    for limit, waiting in ((alone, 0), (4 * alone, 1), (None, 1)):
+        found = limit_for_cases([model.chain], sources, Wanted(), Limit(limit, 0, waiting=1), cleans=False)
+        assert found == Limit(limit, 0, waiting=waiting)
+    with pytest.raises(ResourceError, match=r"^large: Predicting 800 x"):
+        limit_for_cases([model.chain], sources, Wanted(), Limit(alone - 1, 0), cleans=False)
+
+
+def test_probabilities_and_ensembles_take_what_they_hold(model: Model) -> None:
+    large, chains = source(400, 512, 512), [model.chain]
+    kept = 4 * model.labels.output_count * large.voxels
+    labels = case_bytes(chains, large, Wanted(), cleans=False)
+    assert labels < kept < case_bytes(chains, large, Wanted(probabilities=True), cleans=False) < labels + kept
+    assert case_bytes(chains * 2, large, Wanted(False, True), cleans=False) > 2 * kept
+
+
+def test_a_model_keeps_to_its_memory_or_refuses(write_model, tmp_path: Path) -> None:
+    write_model(tmp_path / "m__plans__3d_fullres")
+    volume = Volume(
+        np.random.default_rng(0).normal(size=(1, 30, 20, 20)).astype(np.float32), Geometry((30, 20, 20), (1.5,) * 3)
+    )
+    free = load_model(tmp_path / "m__plans__3d_fullres", **QUICK).predict_volume(volume).array
+    small = load_model(tmp_path / "m__plans__3d_fullres", memory_bytes=8 << 30, **QUICK)
+    np.testing.assert_array_equal(small.predict_volume(volume).array, free)
+    refused = load_model(tmp_path / "m__plans__3d_fullres", memory_bytes=MEBIBYTE, **QUICK)
+    for predict in (refused.predict_volume, Ensemble([refused]).predict):
+        with pytest.raises(ResourceError, match="more than --memory"):
+            predict(volume)
+    with pytest.raises(OptionError, match="must be positive"):
+        PredictionOptions(memory_bytes=0)
+
+
+def test_labels_are_the_same_with_sums_in_a_file(write_model, tmp_path: Path) -> None:
+    for configuration in ("3d_fullres", "2d", "3d_cascade"):
+        folder = tmp_path / f"m__plans__{configuration}"
+        write_model(folder, configuration=configuration, folds=("0", "1"), regions=configuration == "2d")
+        chain = load_model(folder, **(QUICK | {"flips": 1})).chain
+        image = np.random.default_rng(1).normal(size=(1, 30, 16, 17)).astype(np.float32)
+        prepared = chain.prepare(Volume(image, Geometry((30, 16, 17), (1.5, 1.3, 1.7))))
+        wanted = Wanted(probabilities=True)
+        held, filed = (chain.run(prepared, replace(wanted, in_file=choice)) for choice in (False, True))
+        for one, other in ((held.labels, filed.labels), (held.probabilities, filed.probabilities)):
+            np.testing.assert_array_equal(one, other)
