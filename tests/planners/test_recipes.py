@@ -31,7 +31,7 @@ def decide(*arguments: str) -> PlanningDecisions:
 
 def plan(fingerprint: Fingerprint, *arguments: str, device: str = "cuda") -> Plans:
     made = decide(*arguments)
-    options = PlanningOptions("plans", Target(device, 8 * GIBIBYTE, 600.0), made.overrides, 1e-11, made.recipe)
+    options = PlanningOptions("plans", Target(device, 16 * GIBIBYTE, 600.0), made.overrides, 1e-11, made.recipe)
     return resolve("planner", PLANNERS, made.planner)().plan(fingerprint, None, options)
 
 
