@@ -28,6 +28,11 @@ class CascadeTrainer:
         self.job = job
         self.unseen = Unseen(job)
 
+    def trainings(self) -> int:
+        """How many trainings run() takes, at most: two folds and the rest of the cases for each earlier stage."""
+        folds = self.job.fold_count
+        return (len(self.job.stages) - 1) * (max(2, folds) + 1) + folds
+
     def run(self) -> TrainingResult:
         """Train what is not finished yet, stage by stage."""
         self.job.begin()

@@ -20,6 +20,10 @@ class StandardTrainer:
             raise OptionError(f"{job.configuration} has several stages.", "Train it with --trainer cascade.")
         self.job = job
 
+    def trainings(self) -> int:
+        """How many trainings run() takes."""
+        return self.job.fold_count
+
     def run(self) -> TrainingResult:
         """Train what is not finished yet."""
         self.job.begin()

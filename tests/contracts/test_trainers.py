@@ -30,6 +30,14 @@ def test_refuses_a_configuration_that_it_cannot_train(name: str) -> None:
         resolve("trainer", TRAINERS, name)(job)
 
 
+@pytest.mark.parametrize("name", TRAINERS)
+@pytest.mark.parametrize("folds", [("0",), ("0", "1", "2")])
+def test_tells_how_many_networks_it_trains(name: str, folds: tuple[str, ...]) -> None:
+    stages = (object(),) * (1 if name == "standard" else 2)
+    job = SimpleNamespace(stages=stages, configuration="3d_usual", fold_count=len(folds))
+    assert resolve("trainer", TRAINERS, name)(job).trainings() >= len(folds) * len(stages)
+
+
 def test_the_mean_is_over_folds_with_held_out_cases() -> None:
     assert TrainingResult(Path(), {"0": 0.5, "1": 0.7, "all": None}).mean_dice == pytest.approx(0.6)
     assert TrainingResult(Path(), {"all": None}).mean_dice is None
