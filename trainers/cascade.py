@@ -13,7 +13,7 @@ from autoseg.preprocessing.store import PredictedLabels
 from trainers.finishing import finish
 from trainers.job import Job, TrainingResult
 from trainers.stage import StageTraining
-from trainers.unseen import Unseen
+from trainers.unseen import Unseen, most_runs
 from trainers.validating import Validation
 
 LOGGER = logging.getLogger(__name__)
@@ -28,10 +28,10 @@ class CascadeTrainer:
         self.job = job
         self.unseen = Unseen(job)
 
-    def trainings(self) -> int:
-        """How many trainings run() takes, at most: two folds and the rest of the cases for each earlier stage."""
-        folds = self.job.fold_count
-        return (len(self.job.stages) - 1) * (max(2, folds) + 1) + folds
+    def trainings(self) -> dict[str, int]:
+        """How many trainings run() takes, at most, by stage."""
+        *earlier, last = self.job.stages
+        return {stage.name: most_runs(self.job) for stage in earlier} | {last.name: self.job.fold_count}
 
     def run(self) -> TrainingResult:
         """Train what is not finished yet, stage by stage."""

@@ -114,7 +114,7 @@ def _hooks(task: FittingTask, settings: TrainingSettings, average: WeightAverage
         hooks.append(validation)
         if settings.patience:
             hooks.append(EarlyStopping(validation, settings.patience))
-        if settings.whole_validation_epochs:
+        if settings.whole_validation_epochs and task.regions is None:
             score = WholeCases(task, settings.device)
             hooks.append(WholeVolumeValidation(score, average, settings.whole_validation_epochs))
     return [*hooks, Reporter(task.title), History(task.folder)]

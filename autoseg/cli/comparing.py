@@ -51,12 +51,13 @@ class Run:
 
 def announcement(runs: Sequence[Run]) -> str:
     """How long all will take, as far as that is known beforehand; finished trainings are counted too."""
-    trainings = sum(run.trainer.trainings() for run in runs)
-    seconds = [
-        run.trainer.trainings() * max(stage.training.budget_seconds or 0.0 for stage in run.trainer.job.stages)
+    budgets = [
+        (count, run.trainer.job.plans.stages[name].training.budget_seconds or 0.0)
         for run in runs
+        for name, count in run.trainer.trainings().items()
     ]
-    text = f"{len(runs)} models, {trainings} trainings at most"
+    seconds = [count * budget for count, budget in budgets]
+    text = f"{len(runs)} models, {sum(count for count, _ in budgets)} trainings at most"
     by_time = all(seconds) and all(run.trainer.job.options.epochs is None for run in runs)
     return (
         f"{text}, {duration(sum(seconds))} in all, and then validation." if by_time else f"{text}; their time follows."

@@ -87,7 +87,7 @@ def test_the_networks_of_organs_share_the_budget_of_a_stage() -> None:
 
 def test_an_organ_is_planned_for_the_iterations_that_its_share_buys() -> None:
     (decision,) = (one for one in plan().decisions if one.what == "organ_mandible.widths")
-    assert decision.numbers["wanted_iterations"] == 1800 / 3 * 2.5
+    assert decision.numbers["wanted_iterations"] == int(40 * (1800 / 3) ** 0.5)
 
 
 def test_pairs_that_are_not_confirmed_have_a_network_each() -> None:
