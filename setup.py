@@ -3,7 +3,7 @@
 from setuptools import find_packages, setup
 
 CPU = ["openvino>=2025.0", "onnxruntime>=1.20", "onnx>=1.17"]
-COMMANDS = ["convert", "plan_and_preprocess", "train", "predict", "evaluate", "demo"]
+COMMANDS = ["convert", "plan_and_preprocess", "train", "predict", "evaluate", "compare", "demo"]
 
 setup(
     name="autoseg",

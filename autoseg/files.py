@@ -56,6 +56,20 @@ def _flush_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def link_file(source: Path, path: Path) -> bool:
+    """Give a file a second name without copying it, in place of what has that name.
+
+    False where the file system cannot. Artefacts are replaced, never changed: neither name can spoil the other's file.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        os.link(source, path)
+    except OSError:
+        return False
+    return True
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write a text file atomically, UTF-8."""
     with atomic_path(path) as temporary:

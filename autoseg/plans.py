@@ -79,14 +79,15 @@ class IntensityStatistics:
 class ChannelPlan:
     """How one channel is normalised.
 
-    scheme: a name in autoseg.preprocessing.normalization.NORMALIZATIONS (ct, zscore, none, rescale).
-    masked: statistics over non-zero voxels only, and zero outside them.
+    scheme: a name in autoseg.preprocessing.normalization.NORMALIZATIONS (ct, clip, zscore, none, rescale).
+    masked: statistics over non-zero voxels only, and zero outside them. clip: the range of the scheme clip.
     """
 
     name: str
     scheme: str
     statistics: IntensityStatistics
     masked: bool = False
+    clip: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -105,26 +106,37 @@ class AirRule:
 class TrainingPlan:
     """The defaults that the planner found for training a stage; options of a run override them.
 
-    optimizer: a name in autoseg.training.optimizers.OPTIMIZERS. schedule: in SCHEDULES. epochs and
-    iterations_per_epoch hold where no budget is set; budget_seconds is of this training, budget_share what part of a
-    budget per fold and stage it gets: below 1 where several trainings share a stage. augmentation: a strength, 1 is
-    the peer's. foreground_fraction: of the patches of a batch, how many are centred on a foreground voxel.
-    weight_average: decay per iteration of the averaged weights that become the model; 0 for none. warmup_iterations: of
-    linear growth of the rate.
+    optimizer: a name in autoseg.training.optimizers.OPTIMIZERS. schedule: in SCHEDULES; first_cycle_epochs and
+    cycle_growth: of its warm restarts. epochs and iterations_per_epoch hold where no budget is set; budget_seconds is
+    of this training, budget_share what part of a budget per fold and stage it gets: below 1 where several trainings
+    share a stage. augmentation: a strength, 1 is the peer's. rotation_degrees: the largest angle, None for what suits
+    the patch; scales: the smallest and the largest factor; shift_voxels: by how much a patch is moved at most.
+    foreground_fraction: of the patches of a batch, how many are centred on a foreground voxel. crops_per_case: patches
+    in a row that are cut from one case. weight_average: decay per iteration of the averaged weights that become the
+    model; 0 for none. warmup_iterations: of linear growth of the rate. whole_validation_epochs: after each so many
+    epochs the validation cases are predicted whole; 0 for never. cached: keep the prepared cases in memory.
     """
 
     optimizer: str = "sgd"
     learning_rate: float = 1e-2
     schedule: str = "polynomial"
+    first_cycle_epochs: int = 5
+    cycle_growth: int = 3
     loss: str = "dice+ce"
     epochs: int = 1000
     iterations_per_epoch: int = 250
     budget_seconds: float | None = None
     budget_share: float = 1.0
     augmentation: float = 1.0
+    rotation_degrees: float | None = None
+    scales: tuple[float, float] = (0.7, 1.4)
+    shift_voxels: int = 0
     foreground_fraction: float = 0.5
+    crops_per_case: int = 1
     weight_average: float = 0.0
     warmup_iterations: int = 0
+    whole_validation_epochs: int = 0
+    cached: bool = False
 
 
 @dataclass(frozen=True)
@@ -213,8 +225,9 @@ class Target:
 class Plans:
     """All that was decided about a dataset.
 
-    name: of these plans, part of the model folder's name. planner: the name in planners.PLANNERS. fingerprint:
-    checksum of the fingerprint that they were made from. transpose: see the module. left_right_pairs: (left, right)
+    name: of these plans, part of the model folder's name. planner: the name in planners.PLANNERS. recipe: the name in
+    planners.recipes.RECIPES, None without one. fingerprint: checksum of the fingerprint that they were made from.
+    transpose: see the module. left_right_pairs: (left, right)
     class names. mirror_axes: plan axes along which patches may be flipped; where left_right_axis is among them,
     flipping it exchanges the labels of each pair. left_right_axis: the plan axis that runs left to right where pairs
     exist. air: None where prediction runs every window. stages: by name. configurations: name to its ordered stages;
@@ -234,6 +247,7 @@ class Plans:
     left_right_axis: int | None = None
     left_right_pairs: tuple[tuple[str, str], ...] = ()
     air: AirRule | None = None
+    recipe: str | None = None
     decisions: tuple[Decision, ...] = ()
     schema: int = PLANS_SCHEMA
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,15 @@ class MsdConverter:
     needs_source = True
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """There is nothing to choose: the task's dataset.json says everything."""
+        """The task's dataset.json says everything but which classes are to be one."""
+        parser.add_argument(
+            "--merge",
+            type=_merge,
+            action="append",
+            default=[],
+            metavar="CLASS:CLASS",
+            help="make a class part of another: tumour:liver",
+        )
 
     def dataset_name(self, source: Path, options: argparse.Namespace) -> str:
         """The task's own name."""
@@ -34,30 +42,71 @@ class MsdConverter:
         self, source: Path, folder: Path, options: argparse.Namespace, progress: Callable[[int, int], None] | None
     ) -> None:
         """Write the dataset."""
-        convert_msd(source, folder, workers=options.workers, progress=progress)
+        convert_msd(source, folder, merged=dict(options.merge), workers=options.workers, progress=progress)
 
 
 def convert_msd(
-    source: Path, folder: Path, *, workers: int = 1, progress: Callable[[int, int], None] | None = None
+    source: Path,
+    folder: Path,
+    *,
+    merged: Mapping[str, str] | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Convert a task folder (dataset.json with a `training` list) into a raw dataset in `folder`.
 
     Test images come from imagesTs, their labels from labelsTs where there is one. Files that need no change are copied
-    byte by byte. Raises FormatError for a dataset.json that is not a task's, and what write_dataset raises.
+    byte by byte. merged: see merge_classes. Raises FormatError for a dataset.json that is not a task's, and what
+    merge_classes and write_dataset raise.
     """
     from autoseg.dataset import read_channel_names
     from dataset_conversion.writer import DatasetFacts, write_dataset
 
     task, path = _read_task(source), source / "dataset.json"
     channel_names = read_channel_names(task, path)
-    classes = _read_classes(task, path)
-    labels = {name: number for number, name in enumerate(classes.values(), start=1)}
+    classes = merge_classes(_read_classes(task, path), merged or {})
+    labels = {name: number for number, name in enumerate(dict.fromkeys(classes.values()), start=1)}
     renumbering = {0: 0, **{value: labels[name] for value, name in classes.items()}}
     convert_case = _CaseConverter(len(channel_names), renumbering)
     cases = [convert_case.source_case("Tr", image, label) for image, label in _training_files(task, source)]
     cases += [convert_case.source_case("Ts", image, label) for image, label in _test_files(source)]
     texts = {key: task[key] for key in TEXTS if key in task}
     write_dataset(folder, cases, DatasetFacts(channel_names, labels, texts), workers=workers, progress=progress)
+
+
+def merge_classes(classes: dict[int, str], merged: Mapping[str, str]) -> dict[int, str]:
+    """Label values to the names of the classes that they become.
+
+    classes: label values to names. merged: from the name of a part to the name of its whole; case does not count, and a
+    tumour may be called so where the task says tumor or cancer. OptionError for a name that is no class.
+    """
+    from autoseg.errors import OptionError, unknown_name
+
+    known = {_spelling(name): name for name in classes.values()} | {name: name for name in classes.values()}
+    becomes = {}
+    for pair in merged.items():
+        part, whole = (known.get(name) or known.get(_spelling(name)) for name in pair)
+        if part is None or whole is None:
+            raise unknown_name("class", pair[0] if part is None else pair[1], classes.values())
+        becomes[part] = whole
+    for part, whole in becomes.items():
+        if whole in becomes:
+            raise OptionError(
+                f"--merge {part}:{whole} ends in a class that is itself to become part of {becomes[whole]}.",
+                "Name the class that is to remain.",
+            )
+    return {value: becomes.get(name, name) for value, name in classes.items()}
+
+
+def _spelling(name: str) -> str:
+    return "tumour" if name.casefold() in ("tumor", "cancer") else name.casefold()
+
+
+def _merge(text: str) -> tuple[str, str]:
+    part, _, whole = text.partition(":")
+    if not part or not whole:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like tumour:liver")
+    return part, whole
 
 
 class _CaseConverter:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import islice
 
 from autoseg.errors import PlanningError
-from planners.rules.spacing import coarser_grids
+from autoseg.plans import Ints
+from planners.rules.spacing import Grid, coarser_grids
 from planners.stages import StageDraft, StagePlanner
 
 LEAST_COVERED = 0.25
@@ -21,6 +23,9 @@ MOST_STEPS = 300
 
 CONTEXT_RULE = "Where a patch covers less than a quarter of the median case, a grid coarse enough that it covers that."
 CPU_RULE = f"On a CPU also where the median case has over {LARGE_CASE_VOXELS:.0e} voxels: a grid of a quarter of them."
+
+
+SHAPE_RULE = "The grid on which the median case has at most the shape of --lowres-shape."
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,15 @@ def find_low_resolution(fullres: StageDraft, planner: StagePlanner) -> LowResolu
     """Coarsen the full resolution by 3 % steps until a patch covers a quarter of the median case.
 
     Each step is planned anew. What saves less than half of the voxels is dropped. Where the user asks for a cascade, or
-    on a CPU for a large case, it goes on until there are four times fewer voxels, and nothing is dropped.
+    on a CPU for a large case, it goes on until there are four times fewer voxels, and nothing is dropped. A shape that
+    the user gives takes the place of the search, unless it saves less than half of the voxels.
     """
     wish = planner.options.overrides.cascade
+    if planner.lowres_shape:
+        found = _shaped(fullres, planner, planner.lowres_shape)
+        if found.reduction >= LEAST_REDUCTION:
+            return found
+        wish = "always"
     if wish == "never":
         return LowResolution(None, fullres.covered)
     if wish == "always":
@@ -60,6 +71,16 @@ def find_low_resolution(fullres: StageDraft, planner: StagePlanner) -> LowResolu
         return LowResolution(None, fullres.covered)
     found = _coarsen(fullres, planner, 0.0)
     return found if found.reduction >= LEAST_REDUCTION else LowResolution(None, fullres.covered, found.reduction)
+
+
+def _shaped(fullres: StageDraft, planner: StagePlanner, shape: Ints) -> LowResolution:
+    """The grid on which the median case has at most this shape; an axis that is shorter keeps its spacing."""
+    grid = fullres.grid
+    sizes = [min(edge, float(most)) for edge, most in zip(grid.median_shape, shape, strict=True)]
+    spacing = [old * edge / size for old, edge, size in zip(grid.spacing_mm, grid.median_shape, sizes, strict=True)]
+    low = Grid(tuple(spacing), tuple(sizes), math.prod(sizes))
+    draft = planner.draft(low, low.voxels * planner.cases, clip_patch=True)
+    return LowResolution(draft, fullres.covered, grid.voxels / low.voxels, SHAPE_RULE)
 
 
 def _coarsen(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from autoseg.errors import OptionError
 from autoseg.plans import Ints, Target
+from autoseg.training.changes import UNCHANGED, TrainingChanges
 from planners.rules.budget import DEFAULT_BUDGET_SECONDS
 
 GIBIBYTE = 1024**3
@@ -20,19 +21,26 @@ class Overrides:
     """Decisions taken by the user; None leaves them to the planner.
 
     Per-axis values are in the volume's order (z, y, x). base_filters: channels of the finest level. pooling: how many
-    times the resolution is halved. patch_size: three edges for the 3D stages, or two for the 2D one. batch_size: of
-    every stage. spacing_mm: of the full resolution. cascade, two_stage: auto, always or never. mirror: auto, all or
-    none, of the axes along which it is safe.
+    times the resolution is halved. widths: channels per level, finest first, in place of both. encoder_depth:
+    convolutions (blocks, in a residual encoder) per level, the last one repeated. patch_size: three edges for the 3D
+    stages, or two for the 2D one. batch_size: of every stage. spacing_mm: of the full resolution. clip: the range of CT
+    that is mapped to [-1, 1]. cascade, two_stage: auto, always or never. lowres_shape: voxels that a median case has at
+    most at the low resolution. mirror: auto, all or none, of the axes along which it is safe. training: of every stage.
     """
 
     base_filters: int | None = None
     pooling: int | None = None
+    widths: Ints | None = None
+    encoder_depth: Ints | None = None
     patch_size: Ints | None = None
     batch_size: int | None = None
     spacing_mm: tuple[float, ...] | None = None
+    clip: tuple[float, ...] | None = None
     cascade: str = "auto"
+    lowres_shape: Ints | None = None
     two_stage: str = "auto"
     mirror: str = "auto"
+    training: TrainingChanges = UNCHANGED
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, by the name of the option."""
@@ -46,6 +54,9 @@ class Overrides:
             )
         if self.spacing_mm is not None and (len(self.spacing_mm) != 3 or not min(self.spacing_mm) > 0):
             raise OptionError(f"--spacing must be three positive numbers of mm (z,y,x), not {self.spacing_mm}.")
+        if self.clip is not None and not (len(self.clip) == 2 and self.clip[0] < self.clip[1]):
+            raise OptionError(f"--clip must be two numbers, the smaller first, not {self.clip}.")
+        self._check_lists()
         for name in ("cascade", "two_stage"):
             value = getattr(self, name)
             if value not in WISHES:
@@ -53,19 +64,51 @@ class Overrides:
         if self.mirror not in MIRRORS:
             raise OptionError(f"--mirror must be one of {', '.join(MIRRORS)}, not {self.mirror!r}.")
 
+    def _check_lists(self) -> None:
+        for name in ("widths", "encoder_depth"):
+            values = getattr(self, name)
+            if values is not None and min(values) < 1:
+                raise OptionError(f"--{name.replace('_', '-')} must be whole numbers of at least 1, not {values}.")
+        if self.widths and (self.base_filters is not None or self.pooling is not None):
+            raise OptionError(
+                "--widths says what --base-filters and --pooling say.", "Give either the widths, or those two."
+            )
+        if self.lowres_shape is not None and (len(self.lowres_shape) != 3 or min(self.lowres_shape) < 2):
+            raise OptionError(f"--lowres-shape must be three edges of at least 2 voxels, not {self.lowres_shape}.")
+        if self.lowres_shape is not None and self.cascade == "never":
+            raise OptionError("--lowres-shape and --cascade never contradict each other.", "Leave out one of them.")
+
+    @property
+    def poolings(self) -> int | None:
+        """How often the resolution is halved: as often as the widths change level, or as given."""
+        return len(self.widths) - 1 if self.widths else self.pooling
+
+
+@dataclass(frozen=True)
+class RecipeUse:
+    """The recipe that some of the overrides come from.
+
+    name, source: see planners.recipes. fields: of Overrides and of TrainingChanges, those that it decided.
+    """
+
+    name: str
+    source: str
+    fields: frozenset[str]
+
 
 @dataclass(frozen=True)
 class PlanningOptions:
     """Everything that a planner is told beside the fingerprint.
 
     name: of the plans. target: the device, its memory, and the time per fold and stage. seconds_per_multiply_add: of
-    training on the target (autoseg.runtime measures it); None for a cautious guess.
+    training on the target (autoseg.runtime measures it); None for a cautious guess. recipe: None without one.
     """
 
     name: str = "plans"
     target: Target = GOLDEN_TARGET
     overrides: Overrides = Overrides()
     seconds_per_multiply_add: float | None = None
+    recipe: RecipeUse | None = None
 
     def __post_init__(self) -> None:
         """Refuse a target that cannot be planned for."""
@@ -75,6 +118,12 @@ class PlanningOptions:
             raise OptionError(f"--memory must be positive, not {self.target.memory_bytes}.")
         if self.target.budget_seconds is not None and self.target.budget_seconds <= 0:
             raise OptionError(f"--budget must be positive, not {self.target.budget_seconds}.")
+
+    def given_by(self, field: str) -> str:
+        """Who decided a field of Overrides or TrainingChanges, as a phrase."""
+        if self.recipe is not None and field in self.recipe.fields:
+            return f"given by the recipe {self.recipe.name}"
+        return "given by the user"
 
     @property
     def budget_seconds(self) -> float | None:

@@ -10,14 +10,15 @@ from autoseg.labels import Labels
 from autoseg.plans import TWO_STAGE, ChannelPlan, Ints, NetworkSpec, Plans, StagePlan
 from planners import reasons
 from planners.cascade import LowResolution, find_low_resolution
+from planners.family import Family
 from planners.options import PlanningOptions
-from planners.recipe import Recipe
 from planners.rules.air import Air, choose_air
 from planners.rules.flips import Flips, choose_flips
 from planners.rules.mirroring import Mirroring, choose_mirroring
 from planners.rules.normalization import plan_channels
 from planners.rules.spacing import Grid, TargetSpacing, axis_order, resampled_median_shape, target_spacing
-from planners.stages import StageDraft, StagePlanner, training_plan
+from planners.stages import StageDraft, StagePlanner
+from planners.training import training_plan
 from planners.two_stage import TwoStage, plan_two_stage, two_stage_plans
 
 
@@ -56,9 +57,9 @@ class Drafts:
 
 
 def make_plans(
-    recipe: Recipe, fingerprint: Fingerprint, labels: Labels | None = None, options: PlanningOptions | None = None
+    family: Family, fingerprint: Fingerprint, labels: Labels | None = None, options: PlanningOptions | None = None
 ) -> Plans:
-    """Decide everything about a dataset by a recipe.
+    """Decide everything about a dataset, with networks of a family.
 
     labels: None for the fingerprint's classes as plain labels. options: None for the peer's 8 GB GPU. Raises
     PlanningError for a memory, patch or pooling that leaves no network.
@@ -66,14 +67,16 @@ def make_plans(
     labels, options = labels or fingerprint.plain_labels, options or PlanningOptions()
     if not fingerprint.cases:
         raise PlanningError("A plan needs at least one training case.")
-    drafts = _draft(recipe, fingerprint, labels, options)
+    if options.overrides.encoder_depth:
+        family = replace(family, encoder_depth=options.overrides.encoder_depth)
+    drafts = _draft(family, fingerprint, labels, options)
     stages = {name: _stage_plan(name, draft, drafts, options) for name, draft in drafts.stages.items()}
     if "3d_lowres" in stages:
         stages["3d_cascade_fullres"] = _guided(stages["3d_fullres"], "3d_lowres", len(labels.classes))
     located = {} if drafts.two_stage is None else two_stage_plans(drafts.two_stage, drafts.mirroring, options)
     return Plans(
         name=options.name,
-        planner=recipe.planner,
+        planner=family.planner,
         dataset_name=fingerprint.dataset_name,
         fingerprint=fingerprint.checksum,
         target=options.target,
@@ -85,11 +88,12 @@ def make_plans(
         left_right_axis=drafts.mirroring.left_right_axis,
         left_right_pairs=drafts.mirroring.pairs,
         air=drafts.air.rule,
-        decisions=reasons.decisions(drafts, fingerprint, options, recipe),
+        recipe=options.recipe.name if options.recipe else None,
+        decisions=reasons.decisions(drafts, fingerprint, options, family),
     )
 
 
-def _draft(recipe: Recipe, fingerprint: Fingerprint, labels: Labels, options: PlanningOptions) -> Drafts:
+def _draft(family: Family, fingerprint: Fingerprint, labels: Labels, options: PlanningOptions) -> Drafts:
     spacings, shapes = fingerprint.spacings, fingerprint.cropped_shapes
     spacing = target_spacing(spacings, shapes)
     if options.overrides.spacing_mm:
@@ -97,20 +101,21 @@ def _draft(recipe: Recipe, fingerprint: Fingerprint, labels: Labels, options: Pl
     transpose = axis_order(spacing.spacing_mm)
     fullres = _full_grid(spacing, resampled_median_shape(spacings, shapes, spacing.spacing_mm), transpose)
     planner = StagePlanner(
-        recipe,
+        family,
         options,
         in_channels=len(fingerprint.channels),
         out_channels=labels.output_count,
         label_count=1 + len(labels.classes) + (labels.ignore is not None),
         cases=len(fingerprint.cases),
         patch_size=_in_plan_order(options.overrides.patch_size, transpose),
+        lowres_shape=_in_plan_order(options.overrides.lowres_shape, transpose),
     )
     stages, low = _draft_stages(fullres, planner)
     _check_pooling(stages, options)
     mirroring = choose_mirroring(fingerprint, labels, transpose, wanted=options.mirrors)
     full = stages.get("3d_fullres")
     two_stage = None if full is None else plan_two_stage(full, planner, fingerprint, labels, transpose)
-    channels, air = plan_channels(fingerprint), choose_air(fingerprint)
+    channels, air = plan_channels(fingerprint, options.overrides.clip), choose_air(fingerprint)
     return Drafts(spacing, transpose, channels, mirroring, air, stages, low, two_stage)
 
 
@@ -130,8 +135,10 @@ def _draft_stages(fullres: Grid, planner: StagePlanner) -> tuple[dict[str, Stage
     slices = Grid(fullres.spacing_mm[1:], fullres.median_shape[1:], fullres.median_shape[1] * fullres.median_shape[2])
     stages = {"2d": planner.draft(slices, dataset_voxels)}
     if fullres.median_shape[0] == 1:
-        if planner.options.overrides.cascade == "always":
-            raise PlanningError("The cases are single slices: there is no cascade.", "Leave out --cascade always.")
+        if planner.options.overrides.cascade == "always" or planner.lowres_shape:
+            raise PlanningError(
+                "The cases are single slices: there is no cascade.", "Leave out --cascade always and --lowres-shape."
+            )
         return stages, None
     full = planner.draft(fullres, dataset_voxels)
     low = find_low_resolution(full, planner)
@@ -141,15 +148,19 @@ def _draft_stages(fullres: Grid, planner: StagePlanner) -> tuple[dict[str, Stage
 
 
 def _check_pooling(stages: dict[str, StageDraft], options: PlanningOptions) -> None:
-    wanted = options.overrides.pooling
+    wanted = options.overrides.poolings
     name = "3d_fullres" if "3d_fullres" in stages else "2d"
     possible = len(stages[name].topology.strides) - 1
-    if wanted is not None and wanted > possible:
-        raise PlanningError(
-            f"--pooling {wanted} is too deep: the patch {stages[name].patch_size} of {name} can be halved "
-            f"{possible} times before an edge falls under 4 voxels.",
-            f"Use --pooling {possible} or a larger --patch-size.",
-        )
+    if wanted is None or wanted <= possible:
+        return
+    given, remedy = f"--pooling {wanted}", f"--pooling {possible}"
+    if options.overrides.widths:
+        given, remedy = f"--widths with {wanted + 1} levels", f"{possible + 1} widths"
+    raise PlanningError(
+        f"{given} is too deep: the patch {stages[name].patch_size} of {name} can be halved "
+        f"{possible} times before an edge falls under 4 voxels.",
+        f"Use {remedy} or a larger --patch-size.",
+    )
 
 
 def _stage_plan(name: str, draft: StageDraft, drafts: Drafts, options: PlanningOptions) -> StagePlan:

@@ -6,43 +6,59 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from autoseg.air import MARGIN_MM, TISSUE_ABOVE_HU
+from autoseg.files import to_json
 from autoseg.fingerprint import Fingerprint
 from autoseg.plans import Decision
-from planners.cascade import LEAST_COVERED
+from planners.cascade import LEAST_COVERED, SHAPE_RULE
 from planners.explain import duration
-from planners.options import Overrides, PlanningOptions
-from planners.recipe import BASE_FILTERS, WIDEST, Recipe
+from planners.family import BASE_FILTERS, WIDEST, Family
+from planners.options import PlanningOptions
 from planners.rules import budget
 from planners.rules.normalization import MASKED_BELOW
 from planners.stages import StageDraft
+from planners.training import training_plan
 from planners.two_stage_reasons import two_stage_decisions
 
 if TYPE_CHECKING:
     from planners.planning import Drafts
 
-GIVEN = "given by the user"
-
 
 def decisions(
-    drafts: Drafts, fingerprint: Fingerprint, options: PlanningOptions, recipe: Recipe
+    drafts: Drafts, fingerprint: Fingerprint, options: PlanningOptions, family: Family
 ) -> tuple[Decision, ...]:
     """All decisions, in the order in which a reader asks."""
     found = [
-        spacing_decision(drafts, fingerprint, options.overrides),
+        *recipe_decision(options),
+        spacing_decision(drafts, fingerprint, options),
         transpose_decision(drafts),
-        *normalization_decisions(drafts, fingerprint),
+        *normalization_decisions(drafts, fingerprint, options),
         mirroring_decision(drafts, fingerprint),
         air_decision(drafts),
         *low_resolution_decision(drafts, options),
     ]
     for name, draft in drafts.stages.items():
-        found += stage_decisions(name, draft, drafts, options, recipe)
+        found += stage_decisions(name, draft, drafts, options, family)
     if drafts.two_stage is not None:
         found += two_stage_decisions(drafts.two_stage, drafts.mirroring, options)
     return tuple(found)
 
 
-def spacing_decision(drafts: Drafts, fingerprint: Fingerprint, overrides: Overrides) -> Decision:
+def recipe_decision(options: PlanningOptions) -> Iterator[Decision]:
+    """The published system that these plans follow, and what of it was kept."""
+    if options.recipe is None:
+        return
+    values = {**vars(options.overrides), **options.overrides.training.given}
+    kept = {name: values[name] for name in sorted(options.recipe.fields) if name in values}
+    yield Decision(
+        "recipe",
+        options.recipe.name,
+        f"A published system: {options.recipe.source}",
+        to_json(kept),
+        "What the planner's rules would decide in these matters.",
+    )
+
+
+def spacing_decision(drafts: Drafts, fingerprint: Fingerprint, options: PlanningOptions) -> Decision:
     """The spacing of the full resolution."""
     spacing = drafts.spacing
     numbers = {
@@ -55,8 +71,9 @@ def spacing_decision(drafts: Drafts, fingerprint: Fingerprint, overrides: Overri
     rejected = f"The finest, {numbers['finest_mm']} mm: most voxels of most cases would be invented by interpolation."
     if numbers["finest_mm"] == numbers["median_mm"]:
         rejected = "A coarser one: it would save time at the price of detail that every case has."
-    if overrides.spacing_mm:
-        rule, rejected = GIVEN, f"The rule: {numbers['median_mm']} mm, the median or a lower percentile of it."
+    if options.overrides.spacing_mm:
+        rule = f"--spacing, {options.given_by('spacing_mm')}."
+        rejected = f"The rule: {numbers['median_mm']} mm, the median or a lower percentile of it."
     elif spacing.anisotropic:
         rule = "The median; on the one axis that is over 3 times coarser and 3 times shorter, the 10th percentile."
         rejected = f"The median of that axis too, {numbers['median_mm']} mm: cases with thinner slices would lose them."
@@ -74,13 +91,16 @@ def transpose_decision(drafts: Drafts) -> Decision:
     )
 
 
-def normalization_decisions(drafts: Drafts, fingerprint: Fingerprint) -> Iterator[Decision]:
+def normalization_decisions(drafts: Drafts, fingerprint: Fingerprint, options: PlanningOptions) -> Iterator[Decision]:
     """How each channel is normalised."""
     for channel in drafts.channels:
         rejected = "CT scaling by the dataset: intensities of this channel have no common unit."
         rule = "A channel called CT keeps its unit over all cases; others are scaled case by case, unless named so."
         if channel.scheme == "ct":
             rejected = "z-score per case: it would throw away the unit that all CT share."
+        if channel.clip is not None:
+            rule = f"--clip {channel.clip[0]:g},{channel.clip[1]:g}, {options.given_by('clip')}: mapped to [-1, 1]."
+            rejected = "The dataset's own percentiles, mean and deviation."
         yield Decision(
             f"normalization of {channel.name}",
             channel.scheme + (" within the non-zero mask" if channel.masked else ""),
@@ -137,9 +157,12 @@ def low_resolution_decision(drafts: Drafts, options: PlanningOptions) -> Iterato
     numbers = {"covered_by_patch": round(low.covered, 4), "least_covered": LEAST_COVERED}
     numbers |= {"fewer_voxels": round(low.reduction, 2)} if low.reduction > 1 else {}
     saved = f"it would save only a factor {low.reduction:.2f} of voxels, less than 2"
-    if options.overrides.cascade != "auto":
-        rule = f"--cascade {options.overrides.cascade}, {GIVEN}."
+    if options.overrides.cascade != "auto" and low.rule != SHAPE_RULE:
+        rule = f"--cascade {options.overrides.cascade}, {options.given_by('cascade')}."
         rejected = "The rule: a low resolution where a patch covers less than a quarter of the median case."
+    elif low.rule == SHAPE_RULE:
+        rule = f"{low.rule} ({options.given_by('lowres_shape')})"
+        rejected = "The finest grid of which a patch covers a quarter."
     else:
         rule = low.rule
         rejected = (
@@ -151,13 +174,13 @@ def low_resolution_decision(drafts: Drafts, options: PlanningOptions) -> Iterato
 
 
 def stage_decisions(
-    name: str, draft: StageDraft, drafts: Drafts, options: PlanningOptions, recipe: Recipe
+    name: str, draft: StageDraft, drafts: Drafts, options: PlanningOptions, family: Family
 ) -> Iterator[Decision]:
     """Patch, topology, widths, batch, Dice, training and flips of a stage."""
     yield patch_decision(name, draft, options)
     yield topology_decision(name, draft, options)
     yield widths_decision(name, draft, options)
-    yield batch_decision(name, draft, options, recipe)
+    yield batch_decision(name, draft, options, family)
     yield batch_dice_decision(name, drafts)
     yield training_decision(name, draft, options)
     yield flips_decision(name, drafts, options)
@@ -182,7 +205,8 @@ def patch_decision(name: str, draft: StageDraft, options: PlanningOptions) -> De
         f"The first patch, {list(draft.first_patch)}: {_too_large(draft)}." if shrunk else "A smaller one: all fits."
     )
     if options.overrides.patch_size and len(options.overrides.patch_size) == len(draft.patch_size):
-        rule, rejected = f"--patch-size, {GIVEN}; padded to what the network can halve.", "The rule's patch."
+        rule = f"--patch-size, {options.given_by('patch_size')}; padded to what the network can halve."
+        rejected = "The rule's patch."
     return Decision(f"{name}.patch_size", list(draft.patch_size), rule, numbers, rejected)
 
 
@@ -196,14 +220,16 @@ def topology_decision(name: str, draft: StageDraft, options: PlanningOptions) ->
     topology = draft.topology
     rule = "Halve each axis down to 4 voxels, coarse axes later; kernels span 3 voxels where spacing is within twice."
     if options.overrides.pooling is not None:
-        rule = f"--pooling {options.overrides.pooling}, {GIVEN}. " + rule
+        rule = f"--pooling {options.overrides.pooling}, {options.given_by('pooling')}. " + rule
+    elif options.overrides.widths:
+        rule = f"As many levels as --widths has, {options.given_by('widths')}. " + rule
     return Decision(
         f"{name}.poolings",
         list(topology.poolings),
         rule,
         {"spacing_mm": _rounded(draft.grid.spacing_mm), "levels": len(topology.strides)},
         "One more level: an edge at the bottleneck would fall under 4 voxels."
-        if options.overrides.pooling is None
+        if options.overrides.poolings is None
         else "The rule's depth.",
     )
 
@@ -214,8 +240,11 @@ def widths_decision(name: str, draft: StageDraft, options: PlanningOptions) -> D
     numbers: dict[str, object] = {"most": WIDEST[draft.spec.dimensions]}
     rule = f"{draft.base_filters} at the finest level, doubled per level up to {WIDEST[draft.spec.dimensions]}."
     rejected = f"Others than {BASE_FILTERS}: memory is planned for this width."
-    if options.overrides.base_filters:
-        rule, rejected = f"--base-filters, {GIVEN}. " + rule, f"The rule's {BASE_FILTERS}."
+    if options.overrides.widths:
+        rule, rejected = f"--widths, {options.given_by('widths')}.", f"The rule's {BASE_FILTERS}, doubled per level."
+    elif options.overrides.base_filters:
+        given = f"--base-filters, {options.given_by('base_filters')}. "
+        rule, rejected = given + rule, f"The rule's {BASE_FILTERS}."
     elif draft.choice:
         numbers |= _choice_numbers(draft.choice)
         rule += " The widest, and the largest patch, with which the budget buys the wanted iterations on this CPU."
@@ -223,14 +252,15 @@ def widths_decision(name: str, draft: StageDraft, options: PlanningOptions) -> D
     return Decision(f"{name}.widths", widths, rule, numbers, rejected)
 
 
-def batch_decision(name: str, draft: StageDraft, options: PlanningOptions, recipe: Recipe) -> Decision:
+def batch_decision(name: str, draft: StageDraft, options: PlanningOptions, family: Family) -> Decision:
     """The batch."""
-    share = f"{recipe.covered_share:.0%}"
-    numbers = {"by_memory": draft.memory_batch, "by_dataset": draft.data_batch, "dataset_share": recipe.covered_share}
+    share = f"{family.covered_share:.0%}"
+    numbers = {"by_memory": draft.memory_batch, "by_dataset": draft.data_batch, "dataset_share": family.covered_share}
     rule = f"What memory holds, at most {share} of the dataset's voxels, at least 2."
     rejected = f"A larger one: {'memory' if draft.memory_batch <= draft.data_batch else 'the dataset'} is the limit."
     if options.overrides.batch_size:
-        rule, rejected = f"--batch-size, {GIVEN}.", f"The rule's {max(2, min(draft.memory_batch, draft.data_batch))}."
+        rule = f"--batch-size, {options.given_by('batch_size')}."
+        rejected = f"The rule's {max(2, min(draft.memory_batch, draft.data_batch))}."
     elif draft.choice:
         rule = f"On a CPU at most {budget.BATCH_SIZES[draft.spec.dimensions]}, and no more than the GPU's rule gives."
         rejected = (
@@ -256,23 +286,27 @@ def batch_dice_decision(name: str, drafts: Drafts) -> Decision:
 
 def training_decision(name: str, draft: StageDraft, options: PlanningOptions) -> Decision:
     """How the stage is trained by default."""
-    choice = draft.choice
-    if choice is None:
-        value = "sgd, polynomial; " + _duration_or(options.target.budget_seconds, "1000 epochs of 250 iterations")
-        rule = "The peer's schedule, which a GPU has time for."
-        return Decision(
-            f"{name}.training", value, rule, {}, "muon: found better in minutes on a CPU, not tried for days."
-        )
-    seconds = options.target.budget_seconds or budget.DEFAULT_BUDGET_SECONDS
-    plan = budget.CPU_TRAINING
-    return Decision(
-        f"{name}.training",
-        f"{plan.optimizer}, {plan.schedule}, {plan.loss}; {duration(seconds)}",
-        "On a CPU: orthogonal steps (Muon), a cosine to zero over the budget, averaged weights, Dice without"
-        " cross-entropy.",
-        _choice_numbers(choice),
-        "AdamW, or cross-entropy besides: about twice the iterations for the same Dice in our experiments.",
-    )
+    plan, choice, changes = training_plan(draft, options), draft.choice, options.overrides.training.given
+    length = "1000 epochs of 250 iterations" if choice is None else duration(budget.DEFAULT_BUDGET_SECONDS)
+    length = _duration_or(options.target.budget_seconds, length)
+    rule = "The peer's schedule, which a GPU has time for."
+    rejected = "muon: found better in minutes on a CPU, not tried for days."
+    if choice is not None:
+        rule = "On a CPU: orthogonal steps (Muon), a cosine to zero over the budget, averaged weights, Dice without"
+        rule += " cross-entropy."
+        rejected = "AdamW, or cross-entropy besides: about twice the iterations for the same Dice in our experiments."
+    if changes:
+        rule = f"{'; '.join(_changed(changes, options))}. What is left by the rule: {rule}"
+        rejected = "The rule in these matters."
+    value = f"{plan.optimizer}, {plan.schedule}, {plan.loss}; {length}"
+    numbers = (_choice_numbers(choice) if choice else {}) | to_json(changes)
+    return Decision(f"{name}.training", value, rule, numbers, rejected)
+
+
+def _changed(changes: dict[str, object], options: PlanningOptions) -> Iterator[str]:
+    """What was changed, grouped by who gave it."""
+    for giver in sorted({options.given_by(name) for name in changes}):
+        yield f"{', '.join(name for name in changes if options.given_by(name) == giver)} {giver}"
 
 
 def flips_decision(name: str, drafts: Drafts, options: PlanningOptions) -> Decision:

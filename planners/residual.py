@@ -7,9 +7,9 @@ from typing import final
 from autoseg.fingerprint import Fingerprint
 from autoseg.labels import Labels
 from autoseg.plans import Plans
+from planners.family import RESIDUAL
 from planners.options import PlanningOptions
 from planners.planning import make_plans
-from planners.recipe import RESIDUAL
 
 
 @final

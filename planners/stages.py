@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from autoseg.errors import PlanningError
-from autoseg.plans import Ints, NetworkSpec, TrainingPlan
+from autoseg.plans import Ints, NetworkSpec
+from planners.family import BASE_FILTERS, REFERENCE_BATCH, Family
 from planners.options import GIBIBYTE, PlanningOptions
-from planners.recipe import BASE_FILTERS, REFERENCE_BATCH, Recipe
 from planners.rules import budget
 from planners.rules.memory import feature_map_values
 from planners.rules.network import network_spec
@@ -57,23 +57,25 @@ class StageDraft:
 class StagePlanner:
     """Drafts stages of one dataset.
 
-    label_count: entries of dataset.json's labels. patch_size: the user's, in plan order, or None. cases: how many.
+    label_count: entries of dataset.json's labels. cases: how many. patch_size, lowres_shape: the user's, in plan order,
+    or None.
     """
 
-    recipe: Recipe
+    family: Family
     options: PlanningOptions
     in_channels: int
     out_channels: int
     label_count: int
     cases: int
     patch_size: Ints | None = None
+    lowres_shape: Ints | None = None
 
     def draft(self, grid: Grid, dataset_voxels: float, *, clip_patch: bool = False) -> StageDraft:
         """The stage for a grid of two or three axes.
 
         dataset_voxels: of all cases on this grid. clip_patch: cut a patch that the user gave to the median shape.
         """
-        poolings = self.options.overrides.pooling
+        poolings = self.options.overrides.poolings
         given = self.patch_size if self.patch_size and len(self.patch_size) == len(grid.spacing_mm) else None
         if given and clip_patch:
             given = tuple(min(edge, math.ceil(size)) for edge, size in zip(given, grid.median_shape, strict=True))
@@ -89,41 +91,50 @@ class StagePlanner:
 
     @property
     def _base_filters(self) -> int:
-        return self.options.overrides.base_filters or BASE_FILTERS
+        """Of the user, else those that memory is planned with."""
+        return self.given_filters or BASE_FILTERS
+
+    @property
+    def given_filters(self) -> int | None:
+        """Channels of the finest level that the user or a recipe gives; None leaves them to the planner."""
+        overrides = self.options.overrides
+        return overrides.widths[0] if overrides.widths else overrides.base_filters
 
     def _allowed_values(self, dimensions: int) -> float:
         """The reference, scaled to the target's memory; on a CPU the patch never starts larger than on an 8 GB GPU."""
         share = self.options.target.memory_bytes / REFERENCE_BYTES
         share = share if self.options.target.device == "cuda" else min(1.0, share)
-        return self.recipe.reference_values[dimensions] * share
+        return self.family.reference_values[dimensions] * share
 
     def _spec(self, topology: Topology, base_filters: int, *, light_finest: bool = False) -> NetworkSpec:
         return network_spec(
             topology,
-            self.recipe,
+            self.family,
             base_filters=base_filters,
+            widths=self.options.overrides.widths,
             in_channels=self.in_channels,
             out_channels=self.out_channels,
             light_finest=light_finest,
         )
 
     def _candidate(self, topology: Topology, base_filters: int, batch_size: int) -> budget.Candidate:
-        spec = self._spec(topology, base_filters, light_finest=True)
+        light = self.options.overrides.encoder_depth is None
+        spec = self._spec(topology, base_filters, light_finest=light)
         return budget.Candidate(base_filters, topology, spec, batch_size)
 
     def _fit_to_memory(self, topology: Topology, grid: Grid) -> Topology:
         dimensions = len(grid.spacing_mm)
-        fitted = self.options.overrides.batch_size or self.recipe.fitted_batch[dimensions]
+        fitted = self.options.overrides.batch_size or self.family.fitted_batch[dimensions]
         limit = self._allowed_values(dimensions) * REFERENCE_BATCH[dimensions]
         while self.values(topology) * fitted > limit:
-            topology = shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.pooling)
+            topology = shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.poolings)
         return topology
 
     def _with_batch(self, topology: Topology, grid: Grid, dataset_voxels: float, first_patch: Ints) -> StageDraft:
         dimensions, values = len(grid.spacing_mm), self.values(topology)
         allowed = self._allowed_values(dimensions)
         by_memory = round(allowed / values * REFERENCE_BATCH[dimensions])
-        by_data = round(dataset_voxels * self.recipe.covered_share / math.prod(topology.patch_size))
+        by_data = round(dataset_voxels * self.family.covered_share / math.prod(topology.patch_size))
         return StageDraft(
             grid=grid,
             topology=topology,
@@ -163,13 +174,13 @@ class StagePlanner:
 
     def _candidates(self, draft: StageDraft, patch_is_given: bool) -> Iterator[budget.Candidate]:
         """Patches from large to small, for each the widths from wide to narrow; the narrowest only for the smallest."""
-        overrides = self.options.overrides
-        widths = (overrides.base_filters,) if overrides.base_filters else budget.WIDTHS
+        overrides, given = self.options.overrides, self.given_filters
+        widths = (given,) if given else budget.WIDTHS
         batch = overrides.batch_size or min(draft.batch_size, budget.BATCH_SIZES[len(draft.patch_size)])
         for topology in [draft.topology] if patch_is_given else self._smaller_patches(draft):
             for width in widths:
                 yield self._candidate(topology, width, batch)
-        if not overrides.base_filters:
+        if not given:
             yield self._candidate(topology, budget.LAST_WIDTH, batch)
 
     def _smaller_patches(self, draft: StageDraft) -> Iterator[Topology]:
@@ -189,25 +200,9 @@ class StagePlanner:
         yield topology
         while True:
             try:
-                topology = shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.pooling)
+                topology = shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.poolings)
             except PlanningError:
                 return
             if math.prod(topology.patch_size) < least:
                 return
             yield topology
-
-
-def training_plan(draft: StageDraft, options: PlanningOptions, *, share: float = 1.0) -> TrainingPlan:
-    """How a stage is trained by default. share: of the budget per fold and stage that it was drafted for."""
-    seconds = options.budget_seconds
-    budget_seconds = None if seconds is None else seconds * share
-    if draft.choice is None:
-        return TrainingPlan(budget_seconds=budget_seconds, budget_share=share)
-    per_epoch = budget.iterations_per_epoch(draft.choice.iterations)
-    return replace(
-        budget.CPU_TRAINING,
-        epochs=max(1, draft.choice.iterations // per_epoch),
-        iterations_per_epoch=per_epoch,
-        budget_seconds=budget_seconds,
-        budget_share=share,
-    )

@@ -25,7 +25,8 @@ from planners.rules.organs import (
     why_no_regions,
 )
 from planners.rules.spacing import Grid, coarser_grids
-from planners.stages import StageDraft, StagePlanner, training_plan
+from planners.stages import StageDraft, StagePlanner
+from planners.training import training_plan
 
 LOCATE = "locate"
 MOST_WINDOWS = 8
@@ -50,7 +51,7 @@ class OrganDraft:
 
     def is_at_its_widest(self, planner: StagePlanner) -> bool:
         """Whether time and memory allow the widest network that the rules know, or the user's."""
-        choice, widest = self.draft.choice, planner.options.overrides.base_filters or max(budget.WIDTHS)
+        choice, widest = self.draft.choice, planner.given_filters or max(budget.WIDTHS)
         return choice is None or (self.draft.base_filters == widest and choice.iterations >= choice.wanted)
 
 

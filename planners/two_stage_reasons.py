@@ -9,7 +9,7 @@ from planners.explain import duration
 from planners.options import PlanningOptions
 from planners.rules.mirroring import Mirroring
 from planners.rules.organs import COARSEST, LARGEST_SHARE, LEAST_MARGIN_MM, MARGIN_SHARE, SURROUNDINGS
-from planners.stages import training_plan
+from planners.training import training_plan
 from planners.two_stage import LOCATE, MOST_WINDOWS, OrganDraft, TwoStage, organ_flips
 
 
@@ -22,7 +22,7 @@ def two_stage_decisions(found: TwoStage, mirroring: Mirroring, options: Planning
         return
     forced = options.overrides.two_stage == "always"
     rule = "Where the regions of all organs fill less than half of the median case, each gets a network of its own."
-    rule = "--two-stage always, given by the user." if forced else rule
+    rule = f"--two-stage always, {options.given_by('two_stage')}." if forced else rule
     yield Decision("3d_two_stage", True, rule, numbers, "One network alone: its grid and width suit no organ best.")
     yield _locator_decision(found)
     for organ in found.organs:

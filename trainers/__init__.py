@@ -1,7 +1,7 @@
-"""Ways of training, a menu: each is a short recipe that chooses parts and hands them to the one loop.
+"""Ways of training, a menu: each is a short class that chooses parts and hands them to the one loop.
 
-A trainer is a final class made with a Job, whose run() gives a TrainingResult. Others bring their own as
-"package.module:Class".
+A trainer is a final class made with a Job, whose run() gives a TrainingResult and whose trainings() says, by the name
+of the stage, how many networks that takes at most. Others bring their own as "package.module:Class".
 """
 
 TRAINERS = {

@@ -13,7 +13,7 @@ from autoseg.preprocessing.store import PredictedLabels
 from trainers.finishing import finish
 from trainers.job import Job, TrainingResult
 from trainers.stage import StageTraining
-from trainers.unseen import Unseen
+from trainers.unseen import Unseen, most_runs
 from trainers.validating import Validation
 
 LOGGER = logging.getLogger(__name__)
@@ -27,6 +27,11 @@ class CascadeTrainer:
             raise OptionError(f"{job.configuration} has one stage.", "Train it with --trainer standard.")
         self.job = job
         self.unseen = Unseen(job)
+
+    def trainings(self) -> dict[str, int]:
+        """How many trainings run() takes, at most, by stage."""
+        *earlier, last = self.job.stages
+        return {stage.name: most_runs(self.job) for stage in earlier} | {last.name: self.job.fold_count}
 
     def run(self) -> TrainingResult:
         """Train what is not finished yet, stage by stage."""

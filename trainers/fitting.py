@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from autoseg.data.cache import CachedCases
 from autoseg.data.folds import Fold
 from autoseg.data.loader import BatchLoader
 from autoseg.data.regions import CaseRegions
 from autoseg.data.source import Batch, PatchSource
+from autoseg.data.spatial import SpatialLimits
 from autoseg.files import to_json
 from autoseg.losses import build_loss
 from autoseg.losses.deep_supervision import DeepSupervision
@@ -25,14 +27,16 @@ from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels, PreparedStore
 from autoseg.runtime import autocast
 from autoseg.training.checkpoint import Checkpoints
-from autoseg.training.hooks import EarlyStopping, LearningRate, Validation, WeightAverage
+from autoseg.training.hooks import EarlyStopping, LearningRate, Validation, WeightAverage, WholeVolumeValidation
 from autoseg.training.loop import Computation, Hook, RunLength, TrainingLoop
 from autoseg.training.optimizers import find_optimizer
 from autoseg.training.options import TrainingSettings
 from autoseg.training.reporting import History, Reporter
+from autoseg.training.schedules import Cycles
 from trainers.job import Job
 from trainers.pretrained import load_pretrained
 from trainers.scoring import PatchScore
+from trainers.whole import WholeCases
 
 VALIDATION_SHARE = 0.04
 
@@ -49,7 +53,7 @@ class FittingTask:
     title: str
     job: Job
     stage: StagePlan
-    store: PreparedStore
+    store: PreparedStore | CachedCases
     cases: Fold
     previous: PredictedLabels | None
     folder: Path
@@ -96,7 +100,12 @@ def memory_format(stage: StagePlan) -> Any:
 
 
 def _hooks(task: FittingTask, settings: TrainingSettings, average: WeightAverage) -> list[Hook]:
-    rate = LearningRate(settings.schedule, settings.learning_rate, warmup_iterations=settings.warmup_iterations)
+    rate = LearningRate(
+        settings.schedule,
+        settings.learning_rate,
+        warmup_iterations=settings.warmup_iterations,
+        cycles=Cycles(settings.first_cycle_epochs, settings.cycle_growth),
+    )
     hooks: list[Hook] = [rate, average]
     if task.cases.validation:
         batches = max(2, round(VALIDATION_SHARE * settings.iterations_per_epoch))
@@ -105,6 +114,9 @@ def _hooks(task: FittingTask, settings: TrainingSettings, average: WeightAverage
         hooks.append(validation)
         if settings.patience:
             hooks.append(EarlyStopping(validation, settings.patience))
+        if settings.whole_validation_epochs and task.regions is None:
+            score = WholeCases(task, settings.device)
+            hooks.append(WholeVolumeValidation(score, average, settings.whole_validation_epochs))
     return [*hooks, Reporter(task.title), History(task.folder)]
 
 
@@ -145,7 +157,9 @@ def _source(task: FittingTask, settings: TrainingSettings, *, training: bool) ->
         previous=task.previous,
         seed=settings.seed,
         augmentation=settings.augmentation if training else 0.0,
+        limits=SpatialLimits(settings.rotation_degrees, settings.scales, settings.shift_voxels),
         foreground_fraction=settings.foreground_fraction,
+        crops_per_case=settings.crops_per_case,
         regions=task.regions,
     )
 

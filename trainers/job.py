@@ -58,6 +58,11 @@ class Job:
                 raise OptionError(f"There is no fold {name}.", f"The dataset has folds {', '.join(known)}, and 'all'.")
         return names
 
+    @property
+    def fold_count(self) -> int:
+        """How many folds this run is to train; the splits file is not read where they were named."""
+        return len(self.options.folds or self.fold_names)
+
     def fold(self, name: str) -> Fold:
         """The cases of a fold; "all" trains on every case and has none to validate on."""
         if name == ALL_CASES:

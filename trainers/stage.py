@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from autoseg.data.cache import CachedCases, cached_cases
 from autoseg.data.folds import Fold
 from autoseg.errors import OptionError
 from autoseg.evaluation import Summary
@@ -40,9 +41,13 @@ class StageTraining:
     organs: OrganRegions | None = None
 
     @cached_property
-    def store(self) -> PreparedStore:
-        """The prepared cases; missing ones are prepared now."""
-        return self.job.prepared(self.stage) if self.organs is None else self.organs.store
+    def store(self) -> PreparedStore | CachedCases:
+        """The prepared cases, kept in memory where the plan or the user wants that; missing ones are prepared now."""
+        store = self.job.prepared(self.stage) if self.organs is None else self.organs.store
+        options = self.job.options
+        if not options.changes.applied_to(self.stage.training).cached:
+            return store
+        return cached_cases(store, store.case_ids(), processes=options.workers)
 
     @cached_property
     def settings(self) -> TrainingSettings:

@@ -20,6 +20,10 @@ class StandardTrainer:
             raise OptionError(f"{job.configuration} has several stages.", "Train it with --trainer cascade.")
         self.job = job
 
+    def trainings(self) -> dict[str, int]:
+        """How many trainings run() takes, by stage."""
+        return {stage.name: self.job.fold_count for stage in self.job.stages}
+
     def run(self) -> TrainingResult:
         """Train what is not finished yet."""
         self.job.begin()

@@ -28,7 +28,7 @@ from trainers.finishing import finish
 from trainers.job import Job, TrainingResult
 from trainers.regions import RegionMaker, region_dataset, stored_regions
 from trainers.stage import StageTraining
-from trainers.unseen import Unseen
+from trainers.unseen import Unseen, most_runs
 from trainers.validating import HeldOut, Validation, prediction_file
 
 LOGGER = logging.getLogger(__name__)
@@ -45,6 +45,11 @@ class TwoStageTrainer:
         self.job = job
         self.unseen = Unseen(job)
         self.locate, self.organ_stages = job.stages[0], job.stages[1:]
+
+    def trainings(self) -> dict[str, int]:
+        """How many trainings run() takes, at most, by stage."""
+        organs = {stage.name: self.job.fold_count for stage in self.organ_stages}
+        return {self.locate.name: most_runs(self.job)} | organs
 
     def run(self) -> TrainingResult:
         """Train what is not finished yet."""

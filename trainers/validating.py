@@ -1,4 +1,4 @@
-"""Predicting the validation cases of a fold whole, as a user would, and scoring them on their own grids."""
+"""The held-out predictions of a finished network, on disk, and their scores."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from autoseg.dataset import Case, Dataset
-from autoseg.evaluation import ClassScores, Summary, evaluate_case, summarize
+from autoseg.dataset import Dataset
+from autoseg.evaluation import ClassScores, Summary, summarize
 from autoseg.files import from_json, read_json, write_json
-from autoseg.inference.predictor import PredictionOptions, StagePredictor
+from autoseg.inference.predictor import StagePredictor
 from autoseg.io import Volume, read_labels, write_labels
 from autoseg.networks.storage import load_network
-from autoseg.preprocessing.restore import LabelRestorer
 from autoseg.training.options import TrainingSettings
 from autoseg.training.reporting import duration
 from trainers.fitting import FittingTask
+from trainers.whole import WholeCases, score_case
 
 LOGGER = logging.getLogger(__name__)
 
@@ -60,21 +58,8 @@ class HeldOut:
             if not path.exists():
                 predict = predict or make_predict()
                 write_labels(path, predict(case_id))
-            scores[case_id] = self._score(case_id, path)
+            scores[case_id] = score_case(self.dataset, case_id, read_labels(path))
         return scores
-
-    def _score(self, case_id: str, path: Path) -> dict[str, ClassScores]:
-        case: Case = self.dataset.case(case_id)
-        assert case.label is not None
-        reference = read_labels(case.label)
-        return evaluate_case(
-            read_labels(path).array,
-            reference.array,
-            self.dataset.labels,
-            reference.geometry,
-            not_contoured=case.not_contoured,
-            surface=False,
-        )
 
 
 def prediction_file(folder: Path, case_id: str, dataset: Dataset) -> Path:
@@ -89,6 +74,11 @@ class Validation:
     task: FittingTask
     settings: TrainingSettings
 
+    @property
+    def whole(self) -> WholeCases:
+        """What predicts."""
+        return WholeCases(self.task, self.settings.device)
+
     def prediction_file(self, case_id: str) -> Path:
         """The predicted labels of a case, on the case's own grid."""
         return prediction_file(self.task.folder, case_id, self.task.job.dataset)
@@ -97,19 +87,8 @@ class Validation:
         """Predict and score what is missing; a finished fold is read."""
         task = self.task
         held_out = HeldOut(task.job.dataset, task.title, task.cases.validation, task.folder)
-        return held_out.run(lambda: partial(self.predict, self.predictor()))
+        return held_out.run(lambda: partial(self.whole.predict, self.predictor()))
 
     def predictor(self) -> StagePredictor:
         """The finished network, ready to predict the prepared cases of its stage."""
-        job, options = self.task.job, PredictionOptions(device=self.settings.device)
-        network = load_network(self.task.model_file, device=self.settings.device)
-        count = len(self.task.cases.validation)
-        return StagePredictor([network], job.plans, self.task.stage, job.dataset.labels, options, volumes=count)
-
-    def predict(self, predictor: StagePredictor, case_id: str) -> Volume:
-        """The labels of a prepared case on its own grid."""
-        store, previous = self.task.store, self.task.previous
-        record, image = store.record(case_id), np.asarray(store.image(case_id))
-        restorer = LabelRestorer(record, self.task.job.dataset.labels, order=predictor.order(image.shape[1:]))
-        predictor.stream(image, restorer, None if previous is None else np.asarray(previous.read(case_id)))
-        return Volume(restorer.restored, record.geometry)
+        return self.whole.predictor(load_network(self.task.model_file, device=self.settings.device))

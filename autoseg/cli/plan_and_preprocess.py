@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.cli import app
+from autoseg.cli.planning_options import PlanningDecisions, add_planning_options, planning_decisions
 
 if TYPE_CHECKING:
     from autoseg.checking import Finding
@@ -20,6 +21,7 @@ EPILOG = """examples:
   autoseg_plan_and_preprocess -d 4
   autoseg_plan_and_preprocess -d 4 --budget 30m --explain --dry-run
   autoseg_plan_and_preprocess -d 10 --cascade always --base-filters 16
+  autoseg_plan_and_preprocess -d 10 --recipe head_neck_thesis --budget 30m
   autoseg_plan_and_preprocess -d 4 --device cuda --memory 24G --planner residual --plans-name residual
 
 A run that was stopped continues when the same command is given again. Plans are replaced whole; axes are in the
@@ -40,32 +42,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--explain", action="store_true", help="show every decision, and what each stage costs")
     parser.add_argument("-c", "--configuration", nargs="+", default=(), help="prepare only for these configurations")
     parser.add_argument("--workers", type=int, help="threads that read and prepare cases (default: all cores)")
-    _add_planning_options(parser.add_argument_group("planning"))
-    return parser
-
-
-def _add_planning_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--planner", default="default", help="default, residual or package.module:Class")
-    group.add_argument("--plans-name", default="plans", help="name of the plans, to keep several (default: plans)")
-    group.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="what will train")
-    group.add_argument(
+    parser.add_argument("--recipe", metavar="NAME", help="a published system: head_neck_thesis, liver_coarse_to_fine")
+    parser.add_argument("--plans-name", default="plans", help="name of the plans, to keep several (default: plans)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="what will train")
+    parser.add_argument(
         "--memory", type=app.size_in_bytes, help="of training: 8G, 500M (GPU: 8G; CPU: half of what is free)"
     )
-    group.add_argument("--budget", type=app.seconds, help="time of training per fold and stage: 30m (CPU: 1h)")
-    group.add_argument("--base-filters", type=int, help="channels at the finest level")
-    group.add_argument("--pooling", type=int, help="how many times the resolution is halved")
-    group.add_argument("--patch-size", type=app.whole_numbers, help="edges in voxels: 40,56,40 (two for 2D)")
-    group.add_argument("--batch-size", type=int, help="patches per batch, in every stage")
-    group.add_argument("--spacing", type=app.numbers, help="of the full resolution in mm: 3,1,1")
-    group.add_argument(
-        "--cascade", default="auto", choices=("auto", "always", "never"), help="plan a low resolution first"
-    )
-    group.add_argument(
-        "--two-stage", default="auto", choices=("auto", "always", "never"), help="plan to locate, then segment organs"
-    )
-    group.add_argument(
-        "--mirror", default="auto", choices=("auto", "all", "none"), help="flip patches (auto: on a GPU only)"
-    )
+    parser.add_argument("--budget", type=app.seconds, help="time of training per fold and stage: 30m (CPU: 1h)")
+    add_planning_options(parser)
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,26 +65,28 @@ def plan_and_preprocess(arguments: argparse.Namespace) -> int:
     workspace = Workspace.open(arguments.root)
     names = [workspace.dataset_name(name) for name in arguments.dataset]
     for name in dict.fromkeys(names):
-        code = _one_dataset(name, workspace, arguments)
-        if code:
-            return code
+        plan_dataset(name, workspace, arguments)
     return 0
 
 
-def _one_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace) -> int:
+def plan_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace) -> Plans | None:
+    """Check, measure, plan and, unless it is a dry run, write and prepare.
+
+    None with --check-only. Raises DatasetError for a dataset in which the check finds errors, which are shown.
+    """
     from autoseg.dataset import read_dataset
     from autoseg.runtime import usable_cores
 
+    decisions = planning_decisions(arguments)
     arguments.workers = arguments.workers or usable_cores()
     dataset = read_dataset(workspace.raw(name))
     print(f"{name}: {len(dataset.cases)} training cases in {dataset.folder}")
     fingerprint_file = workspace.prepared(name) / "fingerprint.json"
     fingerprint = None if arguments.check_only else _fresh_fingerprint(fingerprint_file, dataset)
     if fingerprint is None:
-        if _check(dataset, arguments.workers):
-            return 2
+        _check(dataset, arguments.workers)
         if arguments.check_only:
-            return 0
+            return None
         fingerprint = _measure(dataset, arguments.workers)
         if not arguments.dry_run:
             from autoseg.fingerprint import write_fingerprint
@@ -109,30 +96,30 @@ def _one_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace)
         print("measured before; no training case has changed since.")
         from autoseg.checking import check_without_volumes
 
-        if _report(check_without_volumes(dataset)):
-            return 2
-    plans = _plan(dataset, fingerprint, arguments)
+        _report(check_without_volumes(dataset), dataset)
+    plans = _plan(dataset, fingerprint, decisions, arguments)
     if not arguments.dry_run:
         _write_and_prepare(dataset, plans, workspace, arguments)
-    return 0
+    return plans
 
 
-def _check(dataset: Dataset, workers: int) -> bool:
-    """Show what the check finds; whether there are errors."""
+def _check(dataset: Dataset, workers: int) -> None:
+    """Show what the check finds; DatasetError where there are errors."""
     from autoseg.checking import check_dataset
     from autoseg.cli.progress import CaseBar
 
     with CaseBar("checking") as bar:
         findings = check_dataset(dataset, workers, bar.show)
-    return _report(findings)
+    _report(findings, dataset)
 
 
-def _report(findings: list[Finding]) -> bool:
-    """Show findings; whether there are errors."""
+def _report(findings: list[Finding], dataset: Dataset) -> None:
     from autoseg.checking import format_findings
+    from autoseg.errors import DatasetError
 
     print(format_findings(findings))
-    return any(finding.is_error for finding in findings)
+    if any(finding.is_error for finding in findings):
+        raise DatasetError(f"{dataset.name} cannot be used as it is.", "Correct what the check found, and start again.")
 
 
 def _fresh_fingerprint(path: Path, dataset: Dataset) -> Fingerprint | None:
@@ -155,33 +142,26 @@ def _measure(dataset: Dataset, workers: int) -> Fingerprint:
         return measure_fingerprint(dataset, workers=workers, progress=bar.show)
 
 
-def _plan(dataset: Dataset, fingerprint: Fingerprint, arguments: argparse.Namespace) -> Plans:
+def _plan(
+    dataset: Dataset, fingerprint: Fingerprint, decisions: PlanningDecisions, arguments: argparse.Namespace
+) -> Plans:
     """Plan, and show the result."""
     from autoseg.registry import resolve
     from planners import PLANNERS
     from planners.explain import explain, summary
-    from planners.options import Overrides, PlanningOptions
+    from planners.options import PlanningOptions
 
-    planner = resolve("planner", PLANNERS, arguments.planner)()
-    target = _target(arguments)
+    planner = resolve("planner", PLANNERS, decisions.planner)()
+    target = training_target(arguments)
     speed = _seconds_per_multiply_add(target.device)
-    overrides = Overrides(
-        base_filters=arguments.base_filters,
-        pooling=arguments.pooling,
-        patch_size=arguments.patch_size,
-        batch_size=arguments.batch_size,
-        spacing_mm=arguments.spacing,
-        cascade=arguments.cascade,
-        two_stage=arguments.two_stage,
-        mirror=arguments.mirror,
-    )
-    options = PlanningOptions(arguments.plans_name, target, overrides, speed)
+    options = PlanningOptions(arguments.plans_name, target, decisions.overrides, speed, decisions.recipe)
     plans = planner.plan(fingerprint, dataset.labels, options)
     print((explain if arguments.explain else summary)(plans, fingerprint, speed))
     return plans
 
 
-def _target(arguments: argparse.Namespace) -> Target:
+def training_target(arguments: argparse.Namespace) -> Target:
+    """What will train: the device, memory and time that were given, or what this machine has."""
     from autoseg.plans import Target
     from autoseg.runtime import available_memory_bytes, choose_device
 
@@ -217,8 +197,19 @@ def _write_and_prepare(dataset: Dataset, plans: Plans, workspace: Workspace, arg
         folder = workspace.grid(dataset.name, plans.name, grid)
         store = prepare_dataset(dataset, plans, stage, folder, workers=arguments.workers)
         print(f"prepared: {len(store.case_ids())} cases in {folder}")
-    configuration = next(name for name in ("3d_cascade", "3d_fullres", "2d") if name in plans.configurations)
-    print(f"next: autoseg_train {int(dataset.name[7:].partition('_')[0])} {configuration}{app.further(arguments)}")
+    print(f"next: autoseg_train {_id_of(dataset)} {suggested_configuration(plans)}{app.further(arguments)}")
+
+
+def _id_of(dataset: Dataset) -> int:
+    return int(dataset.name[7:].partition("_")[0])
+
+
+def suggested_configuration(plans: Plans) -> str:
+    """The one to train: the recipe's, else the cascade, else the full resolution, as far as the plans have it."""
+    from planners.recipes import find_recipe
+
+    wanted = [find_recipe(plans.recipe).configuration] if plans.recipe else []
+    return next(name for name in (*wanted, "3d_cascade", "3d_fullres", "2d") if name in plans.configurations)
 
 
 def _to_prepare(plans: Plans, arguments: argparse.Namespace) -> Sequence[str]:

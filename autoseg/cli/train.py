@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoseg.cli import app
+from autoseg.cli.training_changes import add_training_changes, training_changes
 
 if TYPE_CHECKING:
     from autoseg.plans import Plans, StagePlan
+    from autoseg.training.options import TrainingOptions
+    from autoseg.workspace import Workspace
     from trainers.job import TrainingResult
 
 EPILOG = """examples:
@@ -35,11 +38,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--budget", type=app.seconds, help="wall clock per fold and stage: 90s, 10m, 1.5h")
     parser.add_argument("--epochs", type=int, help="length in epochs, in place of a budget")
     parser.add_argument("--iterations-per-epoch", type=int, help="iterations of an epoch")
-    parser.add_argument("--lr", type=float, help="peak learning rate")
-    parser.add_argument("--loss", help="dice, ce, focal, tversky, or a weighted sum such as dice+focal or 0.5*dice+ce")
-    parser.add_argument("--optimizer", help="sgd, adamw, muon or novograd")
-    parser.add_argument("--schedule", help="polynomial, cosine, cosine_restarts or constant")
-    parser.add_argument("--augmentation", type=float, help="strength: 0 none, 1 the usual")
     parser.add_argument("--patience", type=int, metavar="EPOCHS", help="stop after this many epochs without progress")
     parser.add_argument("--pretrained", type=Path, metavar="FOLDER", help="start from the weights of this model")
     parser.add_argument("--seed", type=int, default=0, help="of weights and patches (default: 0)")
@@ -52,6 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (0: a background thread)")
     parser.add_argument("--restart", action="store_true", help="train finished and started folds again from nothing")
+    add_training_changes(parser.add_argument_group("in place of what the plans say"))
     return parser
 
 
@@ -62,24 +61,41 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train and tell the result."""
-    from autoseg.dataset import read_dataset
-    from autoseg.registry import resolve
-    from autoseg.training.options import TrainingOptions
     from autoseg.workspace import Workspace
-    from trainers import TRAINERS
 
     workspace = Workspace.open(arguments.root)
     name = workspace.dataset_name(arguments.dataset)
-    options = TrainingOptions(
+    plans = _read_plans(workspace.plans_file(name, arguments.plans_name), arguments.dataset)
+    result = make_trainer(workspace, name, plans, arguments).run()
+    _tell(result, name, arguments)
+    return 0
+
+
+def make_trainer(workspace: Workspace, name: str, plans: Plans, arguments: argparse.Namespace) -> Any:
+    """The trainer of a dataset's configuration, ready to run; nothing is written. name: the dataset's full one."""
+    from autoseg.dataset import read_dataset
+    from autoseg.registry import resolve
+    from trainers import TRAINERS
+    from trainers.job import Job
+
+    options = _training_options(arguments)
+    stages = plans.configuration_stages(arguments.configuration)
+    trainer_name = arguments.trainer or _trainer_for(stages)
+    trainer_class = resolve("trainer", TRAINERS, trainer_name)
+    folder = workspace.model(name, trainer_name.rpartition(":")[2], plans.name, arguments.configuration)
+    dataset = read_dataset(workspace.raw(name))
+    return trainer_class(Job(workspace, dataset, plans, arguments.configuration, folder, options))
+
+
+def _training_options(arguments: argparse.Namespace) -> TrainingOptions:
+    from autoseg.training.options import TrainingOptions
+
+    return TrainingOptions(
         folds=tuple(arguments.folds),
         epochs=arguments.epochs,
         iterations_per_epoch=arguments.iterations_per_epoch,
         budget_seconds=arguments.budget,
-        learning_rate=arguments.lr,
-        loss=arguments.loss,
-        optimizer=arguments.optimizer,
-        schedule=arguments.schedule,
-        augmentation=arguments.augmentation,
+        changes=training_changes(arguments),
         patience=arguments.patience,
         pretrained=arguments.pretrained,
         seed=arguments.seed,
@@ -89,17 +105,6 @@ def train(arguments: argparse.Namespace) -> int:
         workers=arguments.workers,
         restart=arguments.restart,
     )
-    plans = _read_plans(workspace.plans_file(name, arguments.plans_name), arguments.dataset)
-    stages = plans.configuration_stages(arguments.configuration)
-    trainer_name = arguments.trainer or _trainer_for(stages)
-    trainer_class = resolve("trainer", TRAINERS, trainer_name)
-    from trainers.job import Job
-
-    folder = workspace.model(name, trainer_name.rpartition(":")[2], arguments.plans_name, arguments.configuration)
-    dataset = read_dataset(workspace.raw(name))
-    result = trainer_class(Job(workspace, dataset, plans, arguments.configuration, folder, options)).run()
-    _tell(result, name, arguments)
-    return 0
 
 
 def _trainer_for(stages: tuple[StagePlan, ...]) -> str:

@@ -13,6 +13,7 @@ from autoseg.geometry import Box
 from autoseg.preprocessing.foreground import ANNOTATED
 
 if TYPE_CHECKING:
+    from autoseg.data.cache import CachedCases
     from autoseg.preprocessing.store import PreparedStore
 
 ORDER_STREAM = 1
@@ -24,12 +25,14 @@ class SamplingOptions:
 
     patch_size: voxels along the three axes of prepared arrays (one along axis 0 in a 2D stage). foreground_fraction:
     the share of samples that are centred on a voxel of some class. centre_on_annotated: whether the others are centred
-    on a voxel that somebody annotated (datasets with an ignore label), instead of anywhere.
+    on a voxel that somebody annotated (datasets with an ignore label), instead of anywhere. crops_per_case: samples in
+    a row that come from one case.
     """
 
     patch_size: tuple[int, int, int]
     foreground_fraction: float
     centre_on_annotated: bool = False
+    crops_per_case: int = 1
 
 
 class Sampler(Protocol):
@@ -50,12 +53,14 @@ class PatchSampler:
     are as frequent as large ones.
     """
 
-    def __init__(self, store: PreparedStore, case_ids: Sequence[str], options: SamplingOptions, *, seed: int) -> None:
+    def __init__(
+        self, store: PreparedStore | CachedCases, case_ids: Sequence[str], options: SamplingOptions, *, seed: int
+    ) -> None:
         self.store, self.case_ids, self.options, self.seed = store, sorted(case_ids), options, seed
 
     def case_id(self, number: int) -> str:
         """The case of sample `number`."""
-        turn, position = divmod(number, len(self.case_ids))
+        turn, position = divmod(number // self.options.crops_per_case, len(self.case_ids))
         order = np.random.default_rng([self.seed, ORDER_STREAM, turn]).permutation(len(self.case_ids))
         return self.case_ids[order[position]]
 

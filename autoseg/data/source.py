@@ -14,12 +14,13 @@ from autoseg.data.cascade import MaskChanges, class_masks
 from autoseg.data.mirroring import left_right_exchange
 from autoseg.data.regions import CaseRegions, RegionSampler
 from autoseg.data.sampling import PatchSampler, Sampler, SamplingOptions
-from autoseg.data.spatial import SpatialChange, SpatialRanges, cut_image, cut_labels
+from autoseg.data.spatial import USUAL_LIMITS, SpatialChange, SpatialLimits, SpatialRanges, cut_image, cut_labels
 from autoseg.errors import OptionError
 from autoseg.labels import Labels
 from autoseg.plans import Plans, StagePlan
 
 if TYPE_CHECKING:
+    from autoseg.data.cache import CachedCases
     from autoseg.losses.target import Target
     from autoseg.preprocessing.store import PredictedLabels, PreparedStore
 
@@ -48,13 +49,14 @@ class PatchSource:
 
     store: the prepared cases of the stage's grid. case_ids: the cases to draw from. previous: the previous stage's
     labels on this grid; required in a cascade's later stages. augmentation: strength; 0 gives plain crops.
-    foreground_fraction: share of the samples that are centred on some class. regions: by case, where it is looked at;
-    None for everywhere.
+    limits: of the changes of geometry. foreground_fraction: share of the samples that are centred on some class.
+    crops_per_case: samples in a row that come from one case. regions: by case, where it is looked at; None for
+    everywhere.
     """
 
     def __init__(
         self,
-        store: PreparedStore,
+        store: PreparedStore | CachedCases,
         case_ids: Sequence[str],
         plans: Plans,
         stage: StagePlan,
@@ -63,7 +65,9 @@ class PatchSource:
         previous: PredictedLabels | None = None,
         seed: int = 0,
         augmentation: float = 1.0,
+        limits: SpatialLimits = USUAL_LIMITS,
         foreground_fraction: float = 0.5,
+        crops_per_case: int = 1,
         regions: Mapping[str, CaseRegions] | None = None,
     ) -> None:
         if not case_ids:
@@ -72,22 +76,25 @@ class PatchSource:
         self.batch_size, self.is_2d = stage.batch_size, stage.is_2d
         patch_size = (1, *stage.patch_size) if stage.is_2d else stage.patch_size
         options = SamplingOptions(
-            (patch_size[0], patch_size[1], patch_size[2]), foreground_fraction, labels.ignore is not None
+            (patch_size[0], patch_size[1], patch_size[2]),
+            foreground_fraction,
+            labels.ignore is not None,
+            crops_per_case,
         )
         patches = PatchSampler(store, case_ids, options, seed=seed)
         self.sampler: Sampler = patches if regions is None else RegionSampler(patches, regions)
         self.outside = 0 if labels.ignore is None else labels.ignore
         self.augmentation = augmentation
-        self._prepare_changes(plans, patch_size)
+        self._prepare_changes(plans, patch_size, limits)
         self._contoured: dict[str, np.ndarray] = {}
 
-    def _prepare_changes(self, plans: Plans, patch_size: Sequence[int]) -> None:
+    def _prepare_changes(self, plans: Plans, patch_size: Sequence[int], limits: SpatialLimits) -> None:
         axes = plans.mirror_axes
         self.left_right_axis = plans.left_right_axis if plans.left_right_pairs else None
         self.exchange = left_right_exchange(self.labels, plans.left_right_pairs)
         if self.exchange is None:
             axes = tuple(axis for axis in axes if axis != self.left_right_axis)
-        self.spatial = SpatialRanges.of_patch(patch_size, axes)
+        self.spatial = SpatialRanges.of_patch(patch_size, axes, limits)
         self.intensity = IntensityChanges(self.augmentation, in_plane=self.spatial.in_plane)
         self.mask_changes = MaskChanges(self.augmentation, exclusive=not self.labels.has_regions)
         self.masked_channels = [number for number, channel in enumerate(plans.channels) if channel.masked]
@@ -104,6 +111,7 @@ class PatchSource:
         case_id = self.sampler.case_id(number)
         box = self.sampler.box(number, rng)
         change = self.spatial.draw(rng, self.augmentation)
+        box = change.moved(box, self.store.labels(case_id).shape) if any(change.shift) else box
         image = cut_image(self.store.image(case_id), box, change)
         labels = cut_labels(self.store.labels(case_id), box, change, outside=self.outside)
         image = self._change_intensity(image, rng)

@@ -15,12 +15,13 @@ from autoseg.geometry import Box
 ROTATION_PROBABILITY = 0.2
 SCALING_PROBABILITY = 0.2
 MIRROR_PROBABILITY = 0.5
-SCALES = (0.7, 1.4)
 ROTATION_3D = math.radians(30)
 ROTATION_IN_PLANE = math.pi
 ROTATION_ELONGATED_2D = math.radians(15)
 ANISOTROPIC_PATCH = 3
 ELONGATED_PATCH = 1.5
+SHIFT_SHARE = 4
+"""A patch is moved by a quarter of its edge at most: what it is centred on stays in it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,29 +29,55 @@ class SpatialChange:
     """What happens to the geometry of one patch.
 
     matrix: (3, 3), from a voxel's offset to the patch's centre to where it comes from; None where it is the identity.
-    in_plane: whether the matrix leaves axis 0 alone. flips: axes that are mirrored afterwards.
+    in_plane: whether the matrix leaves axis 0 alone. flips: axes that are mirrored afterwards. shift: voxels by which
+    the patch is moved before, per axis.
     """
 
     matrix: np.ndarray | None = None
     in_plane: bool = False
     flips: tuple[int, ...] = ()
+    shift: tuple[int, ...] = (0, 0, 0)
+
+    def moved(self, box: Box, shape: Sequence[int]) -> Box:
+        """The box moved by the shift; its centre never leaves an array of this shape."""
+        starts = []
+        for start, edge, length, step in zip(box.start, box.shape, shape, self.shift, strict=True):
+            least, most = min(start, -(edge // 2)), max(start, length - 1 - edge // 2)
+            starts.append(min(max(start + step, least), most))
+        return Box(tuple(starts), tuple(s + edge for s, edge in zip(starts, box.shape, strict=True)))
+
+
+@dataclass(frozen=True)
+class SpatialLimits:
+    """The strongest changes: the largest angle (None: by the shape of the patch), the scales, and the largest shift."""
+
+    rotation_degrees: float | None = None
+    scales: tuple[float, float] = (0.7, 1.4)
+    shift_voxels: int = 0
+
+
+USUAL_LIMITS = SpatialLimits()
 
 
 @dataclass(frozen=True)
 class SpatialRanges:
     """What may happen to patches of one stage.
 
-    rotation: the largest angle in radians. in_plane: whether only axes 1 and 2 are rotated and scaled. mirror_axes:
-    axes that may be mirrored.
+    rotation: the largest angle in radians. in_plane: whether only axes 1 and 2 are rotated, scaled and shifted.
+    mirror_axes: axes that may be mirrored. scales: the smallest and the largest. shift: the largest, per axis.
     """
 
     rotation: float
     in_plane: bool
     mirror_axes: tuple[int, ...]
+    scales: tuple[float, float] = USUAL_LIMITS.scales
+    shift: tuple[int, ...] = (0, 0, 0)
 
     @classmethod
-    def of_patch(cls, patch_size: Sequence[int], mirror_axes: Sequence[int]) -> SpatialRanges:
-        """The peer's ranges for a patch (three edges; the first is one in a 2D stage).
+    def of_patch(
+        cls, patch_size: Sequence[int], mirror_axes: Sequence[int], limits: SpatialLimits = USUAL_LIMITS
+    ) -> SpatialRanges:
+        """The ranges for a patch (three edges; the first is one in a 2D stage), the peer's where there is no limit.
 
         A patch that is more than three times as long as it is thick is only changed in its plane, by any angle; a 2D
         patch that is more than 1.5 times as long as it is wide by 15 degrees; any other 3D patch by 30 degrees.
@@ -60,23 +87,34 @@ class SpatialRanges:
         rotation = ROTATION_IN_PLANE if in_plane else ROTATION_3D
         if is_2d and max(patch_size[1:]) / min(patch_size[1:]) > ELONGATED_PATCH:
             rotation = ROTATION_ELONGATED_2D
-        return cls(rotation, in_plane, tuple(axis for axis in mirror_axes if patch_size[axis] > 1))
+        if limits.rotation_degrees is not None:
+            rotation = math.radians(limits.rotation_degrees)
+        shift = [min(limits.shift_voxels, edge // SHIFT_SHARE) for edge in patch_size]
+        shift[0] = 0 if in_plane else shift[0]
+        flips = tuple(axis for axis in mirror_axes if patch_size[axis] > 1)
+        return cls(rotation, in_plane, flips, limits.scales, tuple(shift))
 
     def draw(self, rng: np.random.Generator, strength: float) -> SpatialChange:
-        """A random change; strength scales the probabilities, 1 is the peer's, 0 gives none."""
+        """A random change; strength scales the probabilities, 1 is the peer's, 0 gives none.
+
+        Where there is a range of shifts, every patch is shifted at a strength of 1.
+        """
         angles, scale = np.zeros(3), 1.0
         if rng.random() < ROTATION_PROBABILITY * strength:
             angles = rng.uniform(-self.rotation, self.rotation, 3)
         if rng.random() < SCALING_PROBABILITY * strength:
-            scale = rng.uniform(*SCALES)
+            scale = rng.uniform(*self.scales)
         mirror_probability = min(MIRROR_PROBABILITY, MIRROR_PROBABILITY * strength)
         flips = tuple(axis for axis in self.mirror_axes if rng.random() < mirror_probability)
+        shift: tuple[int, ...] = (0, 0, 0)
+        if any(self.shift) and rng.random() < strength:
+            shift = tuple(int(rng.integers(-most, most + 1)) for most in self.shift)
         if self.in_plane:
             angles[1:] = 0
         if scale == 1 and not angles.any():
-            return SpatialChange(flips=flips)
+            return SpatialChange(flips=flips, shift=shift)
         scales = np.diag([1.0 if self.in_plane else scale, scale, scale])
-        return SpatialChange(rotation_matrix(angles) @ scales, self.in_plane, flips)
+        return SpatialChange(rotation_matrix(angles) @ scales, self.in_plane, flips, shift)
 
 
 def rotation_matrix(angles: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -78,7 +78,7 @@ def format_table(report: Report) -> str:
     for name, scores in summary.classes.items():
         rows.append([name, *_figures(scores.means, surface=surface), *_counts(scores)])
     rows.append(["mean", *_figures(summary.overall, surface=surface), str(len(summary.cases)), "", "", ""])
-    return "\n".join([*_aligned(rows), "", *_remarks(report)])
+    return "\n".join([*aligned(rows), "", *_remarks(report)])
 
 
 def _figures(means: dict[str, Estimate], *, surface: bool) -> list[str]:
@@ -99,7 +99,7 @@ def _counts(scores: ClassSummary) -> list[str]:
     return [str(n) for n in (scores.cases, scores.missed, scores.false_alarms, scores.both_empty)]
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
     """Columns of one width, the first to the left and the others to the right, with a line below the head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []

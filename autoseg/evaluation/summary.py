@@ -71,7 +71,7 @@ def summarize(
     means: dict[str, dict[str, Estimate]] = {name: {} for name in ranked}
     overall = {}
     for metric in METRICS:
-        columns, over_classes = estimate_means(_table(ordered, ranked, metric))
+        columns, over_classes = estimate_means(score_table(ordered, ranked, metric))
         if over_classes.count == 0 and metric != "dice":
             continue
         overall[metric] = over_classes
@@ -91,7 +91,7 @@ def write_summary(path: Path, summary: Summary) -> None:
     write_json(path, summary)
 
 
-def _table(cases: Mapping[str, Mapping[str, ClassScores]], names: list[str], metric: str) -> np.ndarray:
+def score_table(cases: Mapping[str, Mapping[str, ClassScores]], names: Sequence[str], metric: str) -> np.ndarray:
     """(cases, classes) of one metric, NaN where there is no value."""
     table = np.full((len(cases), len(names)), np.nan)
     for row, scores in enumerate(cases.values()):

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from autoseg.errors import OptionError
 from autoseg.plans import ChannelPlan
 from autoseg.registry import resolve
 
 NORMALIZATIONS = {
     "ct": "autoseg.preprocessing.normalization:ct",
+    "clip": "autoseg.preprocessing.normalization:clip",
     "zscore": "autoseg.preprocessing.normalization:zscore",
     "rescale": "autoseg.preprocessing.normalization:rescale",
     "none": "autoseg.preprocessing.normalization:keep",
@@ -68,6 +70,15 @@ def ct(values: np.ndarray, plan: ChannelPlan) -> Pointwise:
     facts = plan.statistics
     low, high = np.float32(facts.percentile_00_5), np.float32(facts.percentile_99_5)
     scaled = _scaled(facts.mean, facts.std)
+    return lambda part: scaled(np.clip(part, low, high))
+
+
+def clip(values: np.ndarray, plan: ChannelPlan) -> Pointwise:
+    """Clip to the plan's range and map that to [-1, 1]; OptionError for a plan without a range."""
+    if plan.clip is None:
+        raise OptionError(f"The channel {plan.name!r} has the scheme clip and no range.", "Plan with --clip LOW,HIGH.")
+    low, high = np.float32(plan.clip[0]), np.float32(plan.clip[1])
+    scaled = _scaled((plan.clip[0] + plan.clip[1]) / 2, (plan.clip[1] - plan.clip[0]) / 2)
     return lambda part: scaled(np.clip(part, low, high))
 
 

@@ -42,7 +42,8 @@ def prepare_dataset(
 ) -> PreparedStore:
     """Prepare the training cases that are not in the folder yet, or were made from something else.
 
-    workers: threads, None to choose by the cores; fewer are used where memory is short. progress: show a bar. Cases
+    Cases that other plans beside these prepared in the same way are taken over from them, without a copy. workers:
+    threads, None to choose by the cores; fewer are used where memory is short. progress: show a bar. Cases
     that left the dataset leave the folder. An error in a case is raised once those that were begun have ended.
     """
     store = PreparedStore(folder)
@@ -52,11 +53,25 @@ def prepare_dataset(
     for case_id in set(store.case_ids()) - set(made_from):
         store.remove(case_id)
     todo = [case for case in dataset.cases if not store.is_made_from(case.id, made_from[case.id])]
+    todo = _not_prepared_elsewhere(store, stage.grid, todo, made_from)
     if not todo:
         return store
     workers = min(workers or usable_cores() + WAITING_WORKERS, affordable_workers(todo, plans, stage), len(todo))
     _prepare_all(_Preparation(store, dataset, plans, stage, made_from), todo, workers, progress)
     return store
+
+
+def _not_prepared_elsewhere(
+    store: PreparedStore, grid: str, cases: Sequence[Case], made_from: dict[str, str]
+) -> list[Case]:
+    """The cases that no other plans' folder of this grid holds; those that one holds are taken over."""
+    others = [PreparedStore(path) for path in sorted(store.folder.parent.glob(f"*_{grid}")) if path != store.folder]
+    left = []
+    for case in cases:
+        source = next((other for other in others if other.is_made_from(case.id, made_from[case.id])), None)
+        if source is None or not store.take_over(source, case.id):
+            left.append(case)
+    return left
 
 
 def source_checksum(case: Case, dataset: Dataset, plans: Plans, stage: StagePlan) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from autoseg.errors import AutosegError, FileError
-from autoseg.files import atomic_path, case_file, from_json, read_json, write_json
+from autoseg.files import atomic_path, case_file, from_json, link_file, read_json, write_json
 from autoseg.preprocessing.case import CaseRecord, PreparedCase
 
 STORE_SCHEMA = 1
@@ -51,6 +51,13 @@ class PreparedStore:
             _save_array(self._path(case_id, "_labels.npy"), case.labels)
         _save_foreground(self._path(case_id, "_foreground.npz"), foreground or {})
         write_json(self._path(case_id, ".json"), StoredRecord(case.record, made_from, case.labels is not None))
+
+    def take_over(self, other: PreparedStore, case_id: str) -> bool:
+        """Make a case of another store one of this store too, without a copy; whether the file system could."""
+        self.remove(case_id)
+        endings = (".npy", "_labels.npy", "_foreground.npz", ".json")
+        sources = [(other._path(case_id, ending), self._path(case_id, ending)) for ending in endings]
+        return all(link_file(source, path) for source, path in sources if source.exists())
 
     def remove(self, case_id: str) -> None:
         """Delete what is stored of a case, its record first."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from autoseg.training.loop import Hook, TrainingLoop
-from autoseg.training.schedules import learning_rate_factor
+from autoseg.training.schedules import USUAL_CYCLES, Cycles, learning_rate_factor
 
 # A young average forgets faster, so that the first steps do not linger in it.
 AVERAGE_HEAD_START = 10
@@ -21,12 +21,17 @@ VALIDATION_MEMORY = 0.9
 class LearningRate(Hook):
     """Sets the learning rate before each step, by the schedule."""
 
-    def __init__(self, schedule: str, peak: float, *, warmup_iterations: int = 0) -> None:
-        self.schedule, self.peak, self.warmup_iterations = schedule, peak, warmup_iterations
+    def __init__(
+        self, schedule: str, peak: float, *, warmup_iterations: int = 0, cycles: Cycles = USUAL_CYCLES
+    ) -> None:
+        self.schedule, self.peak = schedule, peak
+        self.warmup_iterations, self.cycles = warmup_iterations, cycles
 
     def before_step(self, loop: TrainingLoop) -> None:
         """Set the rate of every parameter group."""
-        factor = learning_rate_factor(self.schedule, loop.position, warmup_iterations=self.warmup_iterations)
+        factor = learning_rate_factor(
+            self.schedule, loop.position, warmup_iterations=self.warmup_iterations, cycles=self.cycles
+        )
         for group in loop.optimizer.param_groups:
             group["lr"] = self.peak * factor
 
@@ -101,6 +106,29 @@ class Validation(Hook):
         """Take the scores back."""
         self.smoothed = state["smoothed"]
         self.best = -math.inf if state["best"] is None else state["best"]
+
+
+class WholeVolumeValidation(Hook):
+    """Scores the validation cases whole after each so many epochs; the score is noted and steers nothing.
+
+    score: takes a network, returns the mean Dice of each class over whole cases (None where it has none).
+    """
+
+    def __init__(
+        self, score: Callable[[nn.Module], dict[str, float | None]], average: WeightAverage, every_epochs: int
+    ) -> None:
+        self.score, self.average, self.every_epochs = score, average, every_epochs
+
+    def after_epoch(self, loop: TrainingLoop) -> None:
+        """Score the averaged network, if its turn has come."""
+        if (loop.record.epoch + 1) % self.every_epochs:
+            return
+        dice = self.score(self.average.network)
+        known = [value for value in dice.values() if value is not None]
+        loop.record.values["whole_validation_dice"] = {
+            name: None if value is None else round(value, 4) for name, value in dice.items()
+        }
+        loop.record.values["mean_whole_validation_dice"] = round(sum(known) / len(known), 4) if known else None
 
 
 class EarlyStopping(Hook):

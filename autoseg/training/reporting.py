@@ -53,6 +53,8 @@ class Reporter(Hook):
         record, dice = loop.record, loop.record.values.get("mean_validation_dice")
         text = f"{self.title} epoch {record.epoch + 1}: {loop.iteration} iterations, loss {record.mean_loss:.3f}"
         text += f", validation Dice {dice:.3f}" if dice is not None else ""
+        whole = loop.record.values.get("mean_whole_validation_dice")
+        text += f", of whole cases {whole:.3f}" if whole is not None else ""
         text += f", {duration(loop.seconds)} done, {duration(seconds_left(loop))} left"
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
@@ -120,6 +122,10 @@ def draw_progress(path: Path, lines: list[dict[str, Any]]) -> None:
         dice.plot(
             epochs, [line.get("smoothed_validation_dice") for line in lines], color="tab:green", label="validation Dice"
         )
+        whole = [(line["epoch"] + 1, line.get("mean_whole_validation_dice")) for line in lines]
+        if any(value is not None for _, value in whole):
+            known = [(epoch, value) for epoch, value in whole if value is not None]
+            dice.plot(*zip(*known, strict=True), "o", color="tab:green", label="validation Dice, whole cases")
         dice.set(ylim=(0, 1), ylabel="Dice on validation patches")
         dice.legend(loc="upper right")
     above.legend(loc="upper left")

@@ -18,30 +18,37 @@ class Position:
     epoch: float
 
 
-Schedule = Callable[[Position], float]
-FIRST_CYCLE_EPOCHS = 5
-CYCLE_GROWTH = 3
+@dataclass(frozen=True)
+class Cycles:
+    """Of warm restarts: the epochs of the first cycle (T0), and how many times longer each next one is (Tmult)."""
+
+    first_epochs: int = 5
+    growth: int = 3
 
 
-def polynomial(position: Position) -> float:
+USUAL_CYCLES = Cycles()
+Schedule = Callable[[Position, Cycles], float]
+
+
+def polynomial(position: Position, cycles: Cycles) -> float:
     """(1 - t)^0.9, as nnU-Net does."""
     return (1 - min(position.progress, 1.0)) ** 0.9
 
 
-def cosine(position: Position) -> float:
+def cosine(position: Position, cycles: Cycles) -> float:
     """Half a cosine from 1 to 0 (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
     return 0.5 * (1 + math.cos(math.pi * min(position.progress, 1.0)))
 
 
-def cosine_restarts(position: Position) -> float:
-    """Cosine with warm restarts: cycles of 5, 15, 45, ... epochs (T0 = 5, Tmult = 3)."""
-    start, length = 0.0, float(FIRST_CYCLE_EPOCHS)
+def cosine_restarts(position: Position, cycles: Cycles) -> float:
+    """Cosine with warm restarts (ibid.): with T0 = 5 and Tmult = 3 over 5, 15, 45, ... epochs."""
+    start, length = 0.0, float(cycles.first_epochs)
     while position.epoch >= start + length:
-        start, length = start + length, length * CYCLE_GROWTH
+        start, length = start + length, length * cycles.growth
     return 0.5 * (1 + math.cos(math.pi * (position.epoch - start) / length))
 
 
-def constant(position: Position) -> float:
+def constant(position: Position, cycles: Cycles) -> float:
     """The same rate throughout."""
     return 1.0
 
@@ -54,9 +61,17 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
-def learning_rate_factor(name: str, position: Position, *, warmup_iterations: int = 0) -> float:
-    """The share of the peak learning rate at this position, with a linear warm-up over the first iterations."""
+def find_schedule(name: str) -> Schedule:
+    """The registered schedule; OptionError lists the names that are known."""
     if name not in SCHEDULES:
         raise unknown_name("schedule", name, SCHEDULES)
+    return SCHEDULES[name]
+
+
+def learning_rate_factor(
+    name: str, position: Position, *, warmup_iterations: int = 0, cycles: Cycles = USUAL_CYCLES
+) -> float:
+    """The share of the peak learning rate at this position, with a linear warm-up over the first iterations."""
+    schedule = find_schedule(name)
     warmup = min(1.0, (position.iteration + 1) / warmup_iterations) if warmup_iterations else 1.0
-    return warmup * SCHEDULES[name](position)
+    return warmup * schedule(position, cycles)

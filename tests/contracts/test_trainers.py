@@ -30,6 +30,17 @@ def test_refuses_a_configuration_that_it_cannot_train(name: str) -> None:
         resolve("trainer", TRAINERS, name)(job)
 
 
+@pytest.mark.parametrize("name", TRAINERS)
+@pytest.mark.parametrize("folds", [("0",), ("0", "1", "2")])
+def test_tells_how_many_networks_it_trains(name: str, folds: tuple[str, ...]) -> None:
+    regions = [None] if name == "standard" else [None, object() if name == "two_stage" else None]
+    stages = tuple(SimpleNamespace(name=str(number), region=region) for number, region in enumerate(regions))
+    job = SimpleNamespace(stages=stages, configuration="3d_usual", fold_count=len(folds))
+    trainings = resolve("trainer", TRAINERS, name)(job).trainings()
+    assert list(trainings) == [stage.name for stage in stages]
+    assert min(trainings.values()) >= len(folds)
+
+
 def test_the_mean_is_over_folds_with_held_out_cases() -> None:
     assert TrainingResult(Path(), {"0": 0.5, "1": 0.7, "all": None}).mean_dice == pytest.approx(0.6)
     assert TrainingResult(Path(), {"all": None}).mean_dice is None

@@ -78,3 +78,12 @@ def test_unforced_patches_are_centred_on_annotated_voxels(source_of: Callable[..
 def test_a_case_without_any_class_gives_patches_all_the_same(source_of: Callable[..., PatchSource]) -> None:
     source = source_of({"case": np.zeros((9, 9, 9), np.int16)}, (3, 3, 3), foreground_fraction=1.0)
     assert source.batch(0).image.shape == (2, 1, 3, 3, 3)
+
+
+def test_crops_of_a_case_come_in_a_row_and_are_balanced(source_of: Callable[..., PatchSource]) -> None:
+    maps = {f"c{number}": np.ones((4, 4, 4), np.int16) for number in range(5)}
+    sampler = source_of(maps, (4, 4, 4), crops_per_case=4, foreground_fraction=0.5).sampler
+    cases = [sampler.case_id(number) for number in range(40)]
+    assert all(len(set(cases[start : start + 4])) == 1 for start in range(0, 40, 4))
+    assert set(Counter(cases).values()) == {8}
+    assert [sum(is_forced(number, 0.5) for number in range(start, start + 4)) for start in range(0, 40, 4)] == [2] * 10

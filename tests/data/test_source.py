@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from autoseg.data.source import PatchSource
+from autoseg.data.spatial import SpatialLimits
 from autoseg.errors import OptionError
 from autoseg.labels import Labels
 
@@ -103,3 +104,15 @@ def test_classes_that_nobody_looked_for_are_told(source_of: Make, two_balls: Map
 def test_no_cases_are_an_error(source_of: Make) -> None:
     with pytest.raises(OptionError, match="no cases"):
         source_of({}, (4, 4, 4))
+
+
+def test_image_and_labels_are_shifted_together(source_of: Make, two_balls: Maps) -> None:
+    source = source_of(two_balls, (16, 16, 16), limits=SpatialLimits(0.0, (1.0, 1.0), 4), foreground_fraction=0.0)
+    source.intensity.strength = 0.0
+    plain = source_of(two_balls, (16, 16, 16), augmentation=0.0, foreground_fraction=0.0)
+    shifted = 0
+    for number in range(20):
+        sample = source.sample(number)
+        np.testing.assert_array_equal(sample.image[0], sample.labels)
+        shifted += not np.array_equal(sample.labels, plain.sample(number).labels)
+    assert shifted > 10

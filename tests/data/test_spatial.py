@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import map_coordinates
 
-from autoseg.data.spatial import SpatialChange, SpatialRanges, cut_image, cut_labels, rotation_matrix
+from autoseg.data.spatial import SpatialChange, SpatialLimits, SpatialRanges, cut_image, cut_labels, rotation_matrix
 from autoseg.geometry import Box
 
 BOX = Box((3, 4, 5), (13, 16, 19))
@@ -127,3 +127,46 @@ def test_frequencies_are_the_peers_and_scale_with_strength() -> None:
     assert np.mean([d.matrix is not None for d in weak]) == pytest.approx(1 - 0.9**2, abs=0.04)
     none = [ranges.draw(rng, 0.0) for _ in range(100)]
     assert all(d.matrix is None and not d.flips for d in none)
+
+
+def test_limits_take_the_place_of_the_peers_ranges() -> None:
+    ranges = SpatialRanges.of_patch((40, 40, 40), (), SpatialLimits(5.0, (0.9, 1.1), 8))
+    assert (round(math.degrees(ranges.rotation)), ranges.scales, ranges.shift) == (5, (0.9, 1.1), (8, 8, 8))
+    rng = np.random.default_rng(0)
+    drawn = [ranges.draw(rng, 1.0) for _ in range(300)]
+    volumes = [np.linalg.det(change.matrix) for change in drawn if change.matrix is not None]
+    assert 0.9**3 <= min(volumes) < 0.95**3
+    assert 1.05**3 < max(volumes) <= 1.1**3
+
+
+def test_shifts_reach_both_ends_and_are_for_every_patch() -> None:
+    ranges = SpatialRanges.of_patch((40, 40, 40), (), SpatialLimits(shift_voxels=3))
+    rng = np.random.default_rng(0)
+    shifts = np.array([ranges.draw(rng, 1.0).shift for _ in range(400)])
+    assert (shifts.min(axis=0).tolist(), shifts.max(axis=0).tolist()) == ([-3] * 3, [3] * 3)
+    assert np.mean((shifts == 0).all(axis=1)) < 0.02
+    assert np.mean([any(ranges.draw(rng, 0.5).shift) for _ in range(1000)]) == pytest.approx(0.5, abs=0.05)
+    assert not any(any(ranges.draw(rng, 0.0).shift) for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    ("patch", "shift"), [((24, 40, 64), (6, 8, 8)), ((8, 64, 64), (0, 8, 8)), ((1, 16, 64), (0, 4, 8))]
+)
+def test_a_patch_is_not_shifted_out_of_what_it_shows(patch: tuple[int, int, int], shift: tuple[int, ...]) -> None:
+    assert SpatialRanges.of_patch(patch, (), SpatialLimits(shift_voxels=8)).shift == shift
+
+
+@pytest.mark.parametrize(("start", "step", "moved"), [(10, 5, 15), (10, -5, 5), (0, -5, -4), (20, 20, 25), (-6, 0, -6)])
+def test_the_centre_of_a_shifted_box_stays_in_the_case(start: int, step: int, moved: int) -> None:
+    box = SpatialChange(shift=(step, 0, 0)).moved(Box((start, 0, 0), (start + 8, 8, 8)), (30, 8, 8))
+    assert box == Box((moved, 0, 0), (moved + 8, 8, 8))
+
+
+def test_a_large_shift_leaves_something_to_turn() -> None:
+    ranges = SpatialRanges.of_patch((8, 8, 8), (), SpatialLimits(180.0, (0.5, 0.6), 8))
+    rng, image = np.random.default_rng(0), np.ones((1, 1, 2, 9), np.float32)
+    for start in ((-3, -3, 0), (-3, -3, 1)):
+        for _ in range(200):
+            change = ranges.draw(rng, 5.0)
+            box = change.moved(Box(start, tuple(s + 8 for s in start)), image.shape[1:])
+            assert cut_image(image, box, change).shape == (1, 8, 8, 8)

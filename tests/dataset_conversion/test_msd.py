@@ -11,10 +11,10 @@ import pytest
 
 from autoseg.checking import check_dataset
 from autoseg.dataset import read_dataset
-from autoseg.errors import DatasetError, FileError, FormatError
+from autoseg.errors import DatasetError, FileError, FormatError, OptionError
 from autoseg.geometry import Geometry
 from autoseg.io import Volume, read_image, read_labels, write_image, write_labels
-from dataset_conversion.msd import MsdConverter, convert_msd
+from dataset_conversion.msd import MsdConverter, convert_msd, merge_classes
 
 GRID = Geometry((3, 4, 5), (2.0, 1.0, 1.0))
 
@@ -146,3 +146,36 @@ def test_the_hippocampus_task(test_data: Path, tmp_path: Path) -> None:
     assert (len(dataset.cases), len(dataset.test_cases)) == (166, 42)
     assert all(case.label is not None for case in dataset.test_cases)
     assert check_dataset(dataset, workers=2) == []
+
+
+@pytest.mark.parametrize("name", ["tumour", "Tumor", "cancer"])
+@pytest.mark.parametrize("merge", ["tumour:liver", "TUMOR:Liver", "cancer:liver"])
+def test_a_class_becomes_part_of_another(tmp_path: Path, name: str, merge: str) -> None:
+    from autoseg.cli.convert import main
+
+    task = make_task(tmp_path / "task", labels={"0": "background", "1": "liver", "2": name})
+    assert main(["msd", str(task), "-d", "3", "--merge", merge, "--root", str(tmp_path)]) == 0
+    (folder,) = (tmp_path / "raw").iterdir()
+    assert read_dataset(folder).labels.classes == {"liver": (1,)}
+    labels = read_labels(folder / "labelsTr/x_1.nii.gz").array
+    assert labels[:, 0, 0].tolist() == [0, 1, 1]
+
+
+def test_later_classes_move_up(tmp_path: Path) -> None:
+    assert merge_classes({1: "a", 2: "b", 3: "c"}, {"a": "b"}) == {1: "b", 2: "b", 3: "c"}
+    task = make_task(tmp_path / "task", values=(0, 1, 2), labels={"0": "background", "1": "edge", "2": "core"})
+    convert_msd(task, tmp_path / "raw", merged={"edge": "core"})
+    assert read_dataset(tmp_path / "raw").labels.classes == {"core": (1,)}
+
+
+@pytest.mark.parametrize(
+    ("merged", "message"),
+    [
+        ({"spleen": "liver"}, r"no class 'spleen'.*liver, tumour"),
+        ({"tumour": "spleen"}, "no class 'spleen'"),
+        ({"tumour": "liver", "liver": "kidney"}, "ends in a class that is itself to become part of kidney"),
+    ],
+)
+def test_a_merge_that_cannot_be_is_refused(merged: dict[str, str], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        merge_classes({1: "liver", 2: "tumour", 3: "kidney"}, merged)

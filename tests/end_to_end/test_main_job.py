@@ -188,3 +188,16 @@ def test_networks_of_another_dataset_are_not_taken_for_this_one(
     with edited(root / "raw" / "Dataset001_Phantom" / "dataset.json", old, new):
         assert command("train", 1, "3d_cascade", "--folds", 0, 1, *TINY, root=root) == 2
     assert message in capsys.readouterr().err
+
+
+def test_whole_cases_are_validated_on_the_way_as_at_the_end(root: Path) -> None:
+    """The last epoch's network is the model: both ways of scoring it agree, with the cases in memory or on disk."""
+    options = ["--validate-whole", 2, "--cache", "--shift", 4, "--crops-per-case", 2, "--seed", 3]
+    plan = ["plan_and_preprocess", "-d", 1, "--plans-name", "whole", "--pooling", 2, "--base-filters", 8]
+    assert command(*plan, "--patch-size", "16,32,32", "--device", "cpu", "--budget", "60s", root=root) == 0
+    assert command("train", 1, "3d_fullres", "--folds", 0, *TINY, *options, "--plans-name", "whole", root=root) == 0
+    fold = root / "results" / "Dataset001_Phantom" / "standard__whole__3d_fullres" / "fold_0"
+    lines = [json.loads(line) for line in (fold / "training.jsonl").read_text().splitlines()]
+    assert "whole_validation_dice" not in lines[0]
+    dice = json.loads((fold / "summary.json").read_text())["overall"]["dice"]["mean"]
+    assert lines[1]["mean_whole_validation_dice"] == pytest.approx(dice, abs=1e-4)

@@ -6,27 +6,27 @@ import pytest
 
 from autoseg.networks.cost import network_cost
 from autoseg.plans import NetworkSpec
-from planners.recipe import PLAIN, RESIDUAL, Recipe
+from planners.family import PLAIN, RESIDUAL, Family
 from planners.rules.memory import feature_map_values, kept_values, multiply_adds, parameter_count, training_bytes
 from planners.rules.network import network_spec
 from planners.rules.topology import Topology, find_topology
 
 
-def make_spec(recipe: Recipe, edges: tuple[int, ...], **changes: int) -> tuple[NetworkSpec, Topology]:
+def make_spec(family: Family, edges: tuple[int, ...], **changes: int) -> tuple[NetworkSpec, Topology]:
     topology = find_topology((1.0,) * len(edges), edges)
     options = {"base_filters": 32, "in_channels": 1, "out_channels": 3} | changes
-    return network_spec(topology, recipe, **options), topology
+    return network_spec(topology, family, **options), topology
 
 
 @pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("recipe", [PLAIN, RESIDUAL], ids=lambda recipe: recipe.planner)
-def test_closed_forms_equal_a_walk_of_the_network(recipe: Recipe, seed: int) -> None:
+@pytest.mark.parametrize("family", [PLAIN, RESIDUAL], ids=lambda family: family.planner)
+def test_closed_forms_equal_a_walk_of_the_network(family: Family, seed: int) -> None:
     rng = random.Random(seed)
     dimensions = rng.choice((2, 3))
     spacing = [rng.choice((0.5, 1.0, 3.0)) for _ in range(dimensions)]
     topology = find_topology(spacing, [rng.randint(2, 40) for _ in range(dimensions)])
     spec = network_spec(
-        topology, recipe, base_filters=rng.choice((4, 8, 12)), in_channels=rng.randint(1, 3), out_channels=5
+        topology, family, base_filters=rng.choice((4, 8, 12)), in_channels=rng.randint(1, 3), out_channels=5
     )
     patch, batch = topology.patch_size, rng.randint(1, 3)
     walked = network_cost(spec, patch, batch)

@@ -8,6 +8,7 @@ from autoseg.errors import OptionError, PlanningError
 from autoseg.fingerprint import CaseFacts, Fingerprint
 from autoseg.labels import Labels
 from autoseg.plans import Plans, Target
+from autoseg.training.changes import TrainingChanges
 from planners.default import DefaultPlanner
 from planners.options import GIBIBYTE, Overrides, PlanningOptions
 
@@ -105,6 +106,12 @@ def test_thin_volumes_are_padded_to_two_voxels() -> None:
         ({"patch_size": (32,)}, "--patch-size must be three edges"),
         ({"spacing_mm": (1.0, 0.0, 1.0)}, "--spacing must be three positive"),
         ({"cascade": "perhaps"}, "--cascade must be one of"),
+        ({"clip": (300.0, -300.0)}, "--clip must be two numbers"),
+        ({"widths": (8, 0)}, "--widths must be whole numbers of at least 1"),
+        ({"encoder_depth": (0,)}, "--encoder-depth must be whole numbers of at least 1"),
+        ({"widths": (8, 16), "pooling": 1}, "--widths says what"),
+        ({"lowres_shape": (8, 8)}, "--lowres-shape must be three edges"),
+        ({"lowres_shape": (8, 8, 8), "cascade": "never"}, "--lowres-shape and --cascade never contradict"),
     ],
 )
 def test_impossible_overrides_are_refused(overrides: dict[str, object], message: str) -> None:
@@ -153,3 +160,44 @@ def test_mixed_orientations_leave_out_every_sideways_axis() -> None:
     first, *others = SIDEWAYS.cases.items()
     cases = dict([(first[0], replace(first[1], left_right_axis=1)), *others])
     assert len(plan_sided(pairs=PAIR, cases=cases).mirror_axes) == 1
+
+
+def encoder_widths(plans: Plans, stage: str = "3d_fullres") -> list[tuple[int, ...]]:
+    return [level.encoder_widths for level in plans.stages[stage].network.levels]
+
+
+def test_widths_stand_for_depth_and_base_filters() -> None:
+    assert encoder_widths(plan(widths=(10, 30, 50))) == [(10, 10), (30, 30), (50, 50)]
+    with pytest.raises(PlanningError, match=r"--widths with 9 levels is too deep.*Use 4 widths"):
+        plan(widths=(8,) * 9)
+
+
+def test_the_depth_of_the_encoder_is_kept_on_a_cpu_too() -> None:
+    assert [len(widths) for widths in encoder_widths(plan(LIVER, encoder_depth=(1, 3)))][:4] == [1, 3, 3, 3]
+    options = PlanningOptions(target=Target("cpu", 8 * GIBIBYTE), overrides=Overrides(encoder_depth=(3, 1)))
+    widths = encoder_widths(DefaultPlanner().plan(LIVER, None, options))
+    assert [len(level) for level in widths][:3] == [3, 1, 1]
+
+
+def test_clip_is_for_ct_and_reaches_the_plan() -> None:
+    options = PlanningOptions(overrides=Overrides(clip=(-300.0, 300.0)))
+    made = DefaultPlanner().plan(with_channels("CT", "T1"), None, options).channels
+    assert [(channel.scheme, channel.clip) for channel in made] == [("clip", (-300.0, 300.0)), ("zscore", None)]
+    with pytest.raises(PlanningError, match="there is none \\(there are T1\\)"):
+        DefaultPlanner().plan(with_channels("T1"), None, options)
+
+
+def test_the_low_resolution_has_the_given_shape_in_the_volumes_order() -> None:
+    low = plan(SIDEWAYS, lowres_shape=(100, 60, 20)).stages["3d_lowres"]
+    assert low.median_shape == (20.0, 100.0, 60.0)
+    assert low.spacing_mm == pytest.approx((10.0, 2.0, 3.0))
+
+
+def test_a_shape_that_saves_too_little_falls_back_to_the_rule() -> None:
+    assert plan(lowres_shape=(64, 64, 64)).stages["3d_lowres"] == plan(cascade="always").stages["3d_lowres"]
+
+
+def test_training_is_changed_in_every_stage() -> None:
+    plans = plan(LIVER, training=TrainingChanges(loss="focal", learning_rate=0.25))
+    assert {(stage.training.loss, stage.training.learning_rate) for stage in plans.stages.values()} == {("focal", 0.25)}
+    assert {stage.training.optimizer for stage in plans.stages.values()} == {"sgd"}

@@ -55,3 +55,14 @@ def test_a_part_is_normalised_as_the_whole_is() -> None:
 def test_an_unknown_scheme_lists_the_known_ones() -> None:
     with pytest.raises(OptionError, match=r"no normalization 'histogram'.*ct, none, rescale, zscore"):
         result("histogram", VALUES)
+
+
+def test_clip_maps_its_range_to_minus_one_and_one() -> None:
+    plan = ChannelPlan("CT", "clip", STATISTICS, clip=(-200.0, 1000.0))
+    values = np.array([[[-1000, -200, 400, 1000, 3000]]], np.float32)
+    np.testing.assert_allclose(normalized(values, plan)[:], [[[-1, -1, 0, 1, 1]]], atol=1e-6)
+
+
+def test_clip_without_a_range_is_refused() -> None:
+    with pytest.raises(OptionError, match="has the scheme clip and no range"):
+        result("clip", VALUES)

@@ -175,3 +175,35 @@ def test_restoring_prepared_ground_truth_of_real_cases(test_data: Path, make_pla
         for value in (1, 2):
             found, expected = restored == value, truth.array == value
             assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) > 0.95
+
+
+def test_cases_of_other_plans_are_taken_over_without_a_copy(raw_folder: Path, plans: Plans, tmp_path: Path) -> None:
+    first = prepare_all(raw_folder, plans, tmp_path / "plans_3d_fullres")
+    second = prepare_all(raw_folder, plans, tmp_path / "deep_3d_fullres")
+    assert contents(second.folder) == contents(first.folder)
+    assert all(os.path.samefile(path, first.folder / path.name) for path in second.folder.iterdir())
+    second.remove("case_0")
+    assert first.case_ids() == ["case_0", "case_1", "case_2", "case_3"]
+
+
+def test_cases_that_others_prepared_otherwise_are_left_there(
+    raw_folder: Path, make_plans: MakePlans, tmp_path: Path
+) -> None:
+    coarse = make_plans((2.0, 2.0, 2.6), channels=(("zscore", False),))
+    first = prepare_all(raw_folder, coarse, tmp_path / "plans_3d_fullres")
+    fine = make_plans((1.0, 1.0, 1.3), channels=(("zscore", False),))
+    second = prepare_all(raw_folder, fine, tmp_path / "deep_3d_fullres")
+    assert first.image("case_0").shape != second.image("case_0").shape
+
+
+def test_a_file_system_without_links_prepares_anew(
+    raw_folder: Path, plans: Plans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = prepare_all(raw_folder, plans, tmp_path / "plans_3d_fullres")
+
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    second = prepare_all(raw_folder, plans, tmp_path / "deep_3d_fullres")
+    assert contents(second.folder) == contents(first.folder)

@@ -5,7 +5,7 @@ import torch
 from toy import ToyBatch, averaged, make_loop
 
 from autoseg.errors import ResourceError
-from autoseg.training.hooks import EarlyStopping, Validation
+from autoseg.training.hooks import EarlyStopping, Validation, WeightAverage, WholeVolumeValidation
 from autoseg.training.loop import Hook, RunLength, TrainingLoop
 
 
@@ -111,3 +111,20 @@ def test_a_batch_belongs_to_its_iteration() -> None:
     loop.run()
     assert [int(value) for value in seen] == [0, 1, 2]
     assert torch.equal(plain(ToyBatch(torch.ones(1, 3), torch.ones(1)).image), torch.ones(1, 3))
+
+
+def test_whole_cases_are_scored_every_so_many_epochs_and_steer_nothing() -> None:
+    plain = make_loop(RunLength(5, epochs=5))
+    plain.run()
+    noted: list[object] = []
+
+    class Notes(Hook):
+        def after_epoch(self, loop: TrainingLoop) -> None:
+            noted.append(loop.record.values.get("mean_whole_validation_dice"))
+
+    average = WeightAverage(torch.nn.Linear(3, 1), 0.0)
+    whole = WholeVolumeValidation(lambda network: {"a": 0.5, "b": 0.25, "c": None}, average, every_epochs=2)
+    loop = make_loop(RunLength(5, epochs=5), [whole, Notes()])
+    loop.run()
+    assert noted == [None, 0.375, None, 0.375, None]
+    torch.testing.assert_close(averaged(loop).weight, averaged(plain).weight, rtol=0, atol=0)

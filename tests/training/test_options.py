@@ -6,6 +6,7 @@ import pytest
 
 from autoseg.errors import OptionError
 from autoseg.plans import TrainingPlan
+from autoseg.training.changes import TrainingChanges
 from autoseg.training.options import TrainingOptions, settle
 
 
@@ -14,9 +15,7 @@ def test_budget_and_epochs_contradict() -> None:
         TrainingOptions(budget_seconds=60.0, epochs=3)
 
 
-@pytest.mark.parametrize(
-    ("name", "flag"), [("epochs", "--epochs"), ("learning_rate", "--learning-rate"), ("patience", "--patience")]
-)
+@pytest.mark.parametrize(("name", "flag"), [("epochs", "--epochs"), ("patience", "--patience")])
 def test_positive_numbers_only(name: str, flag: str) -> None:
     with pytest.raises(OptionError, match=f"{flag} must be positive"):
         TrainingOptions(**{name: 0})
@@ -24,7 +23,7 @@ def test_positive_numbers_only(name: str, flag: str) -> None:
 
 def test_the_plan_fills_the_gaps() -> None:
     plan = TrainingPlan(optimizer="adamw", learning_rate=5e-3, budget_seconds=3600.0)
-    settings = settle(plan, TrainingOptions(loss="ce"), precision="fp32", device="cpu")
+    settings = settle(plan, TrainingOptions(changes=TrainingChanges(loss="ce")), precision="fp32", device="cpu")
     assert (settings.optimizer, settings.learning_rate, settings.loss) == ("adamw", 5e-3, "ce")
     assert (settings.budget_seconds, settings.epochs) == (3600.0, None)
 
@@ -48,7 +47,9 @@ def test_trainings_that_share_a_stage_have_a_part_of_its_budget() -> None:
 
 
 def test_no_augmentation_is_not_the_default() -> None:
-    settings = settle(TrainingPlan(), TrainingOptions(augmentation=0.0), precision="fp32", device="cpu")
+    settings = settle(
+        TrainingPlan(), TrainingOptions(changes=TrainingChanges(augmentation=0.0)), precision="fp32", device="cpu"
+    )
     assert settings.augmentation == 0.0
 
 
@@ -58,5 +59,5 @@ def test_no_augmentation_is_not_the_default() -> None:
 )
 def test_another_optimizer_comes_with_its_own_rate(optimizer: str | None, rate: float | None, expected: float) -> None:
     plan = TrainingPlan(optimizer="muon", learning_rate=0.02)
-    options = TrainingOptions(optimizer=optimizer, learning_rate=rate)
+    options = TrainingOptions(changes=TrainingChanges(optimizer=optimizer, learning_rate=rate))
     assert settle(plan, options, precision="fp32", device="cpu").learning_rate == expected

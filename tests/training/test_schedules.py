@@ -1,9 +1,10 @@
 """The schedules, at points where their value is known by hand."""
 
 import pytest
+import torch
 
 from autoseg.errors import OptionError
-from autoseg.training.schedules import SCHEDULES, Position, learning_rate_factor
+from autoseg.training.schedules import SCHEDULES, Cycles, Position, learning_rate_factor
 
 
 def at(progress: float, *, iteration: int = 100, epoch: float = 0.0) -> Position:
@@ -43,3 +44,14 @@ def test_every_schedule_stays_between_zero_and_one(name: str) -> None:
 def test_unknown_schedule_lists_the_known_ones() -> None:
     with pytest.raises(OptionError, match=r"no schedule 'linear'.*cosine"):
         learning_rate_factor("linear", at(0.0))
+
+
+@pytest.mark.parametrize(("first", "growth"), [(5, 3), (2, 2), (3, 1)])
+def test_warm_restarts_are_those_of_pytorch(first: int, growth: int) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    oracle = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=first, T_mult=growth)
+    for step in range(80):
+        epoch = step / 2
+        oracle.step(epoch)
+        factor = learning_rate_factor("cosine_restarts", at(0.5, epoch=epoch), cycles=Cycles(first, growth))
+        assert factor == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9)

@@ -1,4 +1,4 @@
-"""The numbers in which ways of planning differ."""
+"""The numbers in which families of networks differ."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ BASE_FILTERS = 32
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A way of planning; by-dimension values have the keys 3 and 2.
+class Family:
+    """What a planner builds its networks like; by-dimension values have the keys 3 and 2.
 
     encoder_depth: convolutions (blocks, in a residual encoder) per level, finest first, the last one repeated.
     reference_values: feature map values of one sample (see rules.memory) at which REFERENCE_BATCH samples fill 8 GB.
@@ -33,5 +33,5 @@ class Recipe:
         return self.encoder_depth[min(level, len(self.encoder_depth) - 1)]
 
 
-PLAIN = Recipe("default", "unet", (2,), 2, {3: 560e6, 2: 85e6}, {3: 2, 2: 2}, 0.05)
-RESIDUAL = Recipe("residual", "residual_unet", (1, 3, 4, 6), 1, {3: 680e6, 2: 135e6}, {3: 2, 2: 12}, 1.0)
+PLAIN = Family("default", "unet", (2,), 2, {3: 560e6, 2: 85e6}, {3: 2, 2: 2}, 0.05)
+RESIDUAL = Family("residual", "residual_unet", (1, 3, 4, 6), 1, {3: 680e6, 2: 135e6}, {3: 2, 2: 12}, 1.0)

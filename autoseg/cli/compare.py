@@ -1,0 +1,85 @@
+"""autoseg_compare: train variants of one system under the same budget and seeds, and compare their Dice."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from autoseg.cli import app
+from autoseg.cli.variants import option_and_text
+
+EPILOG = """examples:
+  autoseg_compare 10 --vary pooling=2,3,4 --budget 30m
+  autoseg_compare 10 --vary loss=dice,ce,focal --set recipe=head_neck_thesis --folds 0 1 --seeds 0 1 2
+  autoseg_compare 10 --vary configuration=3d_fullres,3d_cascade --budget 1h -i IMAGES --labels LABELS
+  autoseg_compare 10 --vary patch-size=32,32,32/48,48,48 --dry-run
+
+Any option of autoseg_plan_and_preprocess that decides what is planned, and most of autoseg_train, can be varied or set;
+the value 'default' leaves it to the planner. A run that was stopped continues when the same command is given again."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of autoseg_compare."""
+    parser = app.parser("Train variants of one system under the same budget and seeds, and compare their Dice.", EPILOG)
+    parser.add_argument("dataset", help="id or name of the dataset: 10, 010 or Dataset010_HeadNeck")
+    parser.add_argument(
+        "--vary", type=option_and_text, required=True, metavar="NAME=VALUE,VALUE", help="an option, and its values"
+    )
+    parser.add_argument(
+        "--set", type=option_and_text, nargs="+", default=(), metavar="NAME=VALUE", help="options of all variants"
+    )
+    parser.add_argument("-c", "--configuration", metavar="NAME", help="to train (default: what planning suggests)")
+    parser.add_argument("--budget", type=app.seconds, help="time of each training: 30m (CPU: 1h)")
+    parser.add_argument("--folds", nargs="+", default=("0",), metavar="N", help="folds to train of each (default: 0)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0,), metavar="N", help="seeds of each (default: 0)")
+    parser.add_argument("-i", "--images", type=Path, metavar="FOLDER", help="test images, in place of validation cases")
+    parser.add_argument("--labels", type=Path, metavar="FOLDER", help="the labels of the test images")
+    parser.add_argument("--name", help="of the comparison (default: the option that is varied)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
+    parser.add_argument("--memory", type=app.size_in_bytes, help="of training (GPU: 8G; CPU: half of what is free)")
+    parser.add_argument("--dry-run", action="store_true", help="plan the variants and tell the time, but write nothing")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code is 0, or 2 for an error of the user's."""
+    return app.run(compare_variants, make_parser(), argv)
+
+
+def compare_variants(arguments: argparse.Namespace) -> int:
+    """Plan all variants, tell the time, train what is not finished, score, and show."""
+    from autoseg.cli.comparing import Comparing, announcement
+    from autoseg.evaluation.comparison import compare, format_comparison, write_comparison
+
+    _check(arguments)
+    comparing = Comparing(arguments)
+    print(f"comparison {comparing.name}: {comparing.what} = {', '.join(v.value for v in comparing.variants)}")
+    runs = comparing.plan()
+    print(announcement(runs))
+    if arguments.dry_run:
+        return 0
+    comparing.begin(runs)
+    for run in runs:
+        print(f"\n{comparing.what}={run.variant.value}, seed {run.seed}:", flush=True)
+        run.trainer.run()
+    comparison = compare(comparing.what, comparing.summaries(runs), comparing.labels.names)
+    write_comparison(comparing.folder, comparison)
+    print(f"\n{format_comparison(comparison)}")
+    print(f"comparison: {comparing.folder} (comparison.json, comparison.csv, comparison.png)")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from autoseg.errors import OptionError
+
+    if (arguments.images is None) != (arguments.labels is None):
+        raise OptionError("Test images need their labels, and labels their images.", "Give both -i and --labels.")
+    if arguments.images is None and "all" in arguments.folds:
+        raise OptionError(
+            "--folds all leaves no case to validate on.", "Give folds, or test cases with -i and --labels."
+        )
+    if arguments.configuration and arguments.vary[0] == "configuration":
+        raise OptionError("-c fixes what --vary configuration varies.", "Leave one of them out.")
+    if len(set(arguments.seeds)) < len(arguments.seeds):
+        raise OptionError(f"--seeds must differ, and are {', '.join(map(str, arguments.seeds))}.")

@@ -1,0 +1,183 @@
+"""One comparison: what it was told, where it lies, and what comes of it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from autoseg.cli import plan_and_preprocess, predict, train
+from autoseg.cli.plan_and_preprocess import plan_dataset, suggested_configuration, training_target
+from autoseg.cli.train import make_trainer
+from autoseg.cli.variants import CONFIGURATION, Variant, check_command_lines, folder_names, make_variants, split_values
+from autoseg.dataset import read_dataset
+from autoseg.errors import OptionError
+from autoseg.evaluation import EvaluationOptions, Summary, evaluate_folders, read_summary, summarize
+from autoseg.files import read_artefact, write_json
+from autoseg.labels import Labels
+from autoseg.plans import Plans, read_plans, write_plans
+from autoseg.training.reporting import duration
+from autoseg.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all variants share, as it was when the comparison began; a later run with another is refused.
+
+    what: the option that is varied. options: of all variants. memory_bytes: that all are planned for.
+    """
+
+    what: str
+    options: dict[str, str]
+    configuration: str | None
+    budget_seconds: float | None
+    device: str
+    memory_bytes: int
+    schema: int = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training of a variant with a seed."""
+
+    variant: Variant
+    seed: int
+    plans: Plans
+    trainer: Any
+
+
+def announcement(runs: Sequence[Run]) -> str:
+    """How long all will take, as far as that is known beforehand; finished trainings are counted too."""
+    budgets = [
+        (count, run.trainer.job.plans.stages[name].training.budget_seconds or 0.0)
+        for run in runs
+        for name, count in run.trainer.trainings().items()
+    ]
+    seconds = [count * budget for count, budget in budgets]
+    text = f"{len(runs)} models, {sum(count for count, _ in budgets)} trainings at most"
+    by_time = all(seconds) and all(run.trainer.job.options.epochs is None for run in runs)
+    return (
+        f"{text}, {duration(sum(seconds))} in all, and then validation." if by_time else f"{text}; their time follows."
+    )
+
+
+class Comparing:
+    """One comparison: what it was told, where it lies, and what comes of it."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
+        self.what, text = arguments.vary
+        values = split_values(text)
+        self.variants = make_variants(self.what, values, dict(arguments.set))
+        check_command_lines(self.variants)
+        self.name = arguments.name or self.what
+        self.workspace = Workspace.open(arguments.root)
+        self.dataset = self.workspace.dataset_name(arguments.dataset)
+        self.plans_names = [f"compare-{self.name}-{part}" for part in folder_names(values)]
+        self.is_begun = self.settings_file.exists()
+
+    @property
+    def folder(self) -> Path:
+        """Where the results lie."""
+        return self.workspace.results(self.dataset) / "comparisons" / self.name
+
+    @property
+    def settings_file(self) -> Path:
+        """Written when all variants are planned, before the first is trained."""
+        return self.folder / "settings.json"
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Of the dataset."""
+        return read_dataset(self.workspace.raw(self.dataset)).labels
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Those of the run that began the comparison; OptionError where this one's differ."""
+        arguments = self.arguments
+        target = training_target(arguments)
+        settings = (self.what, dict(arguments.set), arguments.configuration, arguments.budget)
+        now = Settings(*settings, target.device, target.memory_bytes)
+        if not self.is_begun:
+            return now
+        before = read_artefact(Settings, self.settings_file, remedy="Give another --name.")
+        now = now if arguments.memory else replace(now, memory_bytes=before.memory_bytes)
+        for name, value in vars(before).items():
+            if value != getattr(now, name):
+                raise OptionError(
+                    f"The comparison {self.name} was begun with {name} {value}, not {getattr(now, name)}.",
+                    "Give it as before to continue, or another --name.",
+                )
+        return before
+
+    def plan(self) -> list[Run]:
+        """Every training in order: all variants with the first seed, then with the next. Plans are on disk then."""
+        plans = [self._plan(variant, name) for variant, name in zip(self.variants, self.plans_names, strict=True)]
+        return [
+            self._run(variant, planned, seed)
+            for seed in self.arguments.seeds
+            for variant, planned in zip(self.variants, plans, strict=True)
+        ]
+
+    def begin(self, runs: Sequence[Run]) -> None:
+        """Write down what all variants share, and the plans of further seeds."""
+        if not self.is_begun:
+            write_json(self.settings_file, self.settings)
+        for run in runs:
+            path = self.workspace.plans_file(self.dataset, run.plans.name)
+            if not path.exists():
+                write_plans(path, run.plans)
+
+    def _plan(self, variant: Variant, name: str) -> Plans:
+        """The plans of a variant: those on disk, where the run that began the comparison made them."""
+        path = self.workspace.plans_file(self.dataset, name)
+        if self.is_begun and path.exists():
+            return read_plans(path)
+        settings = self.settings
+        words = ["-d", self.dataset, "--plans-name", name, *variant.planning()]
+        words += ["--device", settings.device, "--memory", str(settings.memory_bytes)]
+        words += [f"--budget={settings.budget_seconds}"] if settings.budget_seconds else []
+        words += ["--dry-run"] if self.arguments.dry_run else []
+        print(f"\n$ autoseg_plan_and_preprocess {' '.join(words)}", flush=True)
+        options = plan_and_preprocess.make_parser().parse_args(words)
+        plans = plan_dataset(self.dataset, self.workspace, options)
+        assert plans is not None
+        return plans
+
+    def _run(self, variant: Variant, plans: Plans, seed: int) -> Run:
+        """A training; each further seed has the same plans under a name of their own, and so its own model folder."""
+        plans = plans if seed == 0 else replace(plans, name=f"{plans.name}-seed-{seed}")
+        configuration = variant.options.get(CONFIGURATION) or self.arguments.configuration
+        configuration = configuration or suggested_configuration(plans)
+        words = [self.dataset, configuration, "--plans-name", plans.name, "--seed", str(seed), *variant.training()]
+        words += ["--device", self.settings.device, "--folds", *self.arguments.folds]
+        trainer = make_trainer(self.workspace, self.dataset, plans, train.make_parser().parse_args(words))
+        return Run(variant, seed, plans, trainer)
+
+    def summaries(self, runs: Sequence[Run]) -> dict[str, list[Summary]]:
+        """Per value of the option the scores of its runs: of the folds' validation cases, or of the test cases."""
+        found: dict[str, list[Summary]] = {variant.value: [] for variant in self.variants}
+        for run in runs:
+            found[run.variant.value].append(
+                self._validated(run) if self.arguments.images is None else self._tested(run)
+            )
+        return found
+
+    def _validated(self, run: Run) -> Summary:
+        folds = [
+            read_summary(run.trainer.job.folder / f"fold_{fold}" / "summary.json") for fold in self.arguments.folds
+        ]
+        return summarize({case: scores for fold in folds for case, scores in fold.cases.items()})
+
+    def _tested(self, run: Run) -> Summary:
+        out = self.folder / "predicted" / f"{run.plans.name}-{run.trainer.job.configuration}"
+        words = ["--model", str(run.trainer.job.folder), "-i", str(self.arguments.images), "-o", str(out), "--continue"]
+        words += ["--device", self.settings.device, "--folds", *self.arguments.folds]
+        print(f"\n$ autoseg_predict {' '.join(words)}", flush=True)
+        predict.predict(predict.make_parser().parse_args(words))
+        description = self.workspace.raw(self.dataset) / "dataset.json"
+        options = EvaluationOptions(dataset_json=description, surface=False)
+        return evaluate_folders(out, self.arguments.labels, options).summary
