@@ -139,7 +139,7 @@ class Comparing:
         settings = self.settings
         words = ["-d", self.dataset, "--plans-name", name, *variant.planning()]
         words += ["--device", settings.device, "--memory", str(settings.memory_bytes)]
-        words += [f"--budget={settings.budget_seconds}"] if settings.budget_seconds else []
+        words += [f"--budget={settings.budget_seconds}s"] if settings.budget_seconds else []
         words += ["--dry-run"] if self.arguments.dry_run else []
         print(f"\n$ autoseg_plan_and_preprocess {' '.join(words)}", flush=True)
         options = plan_and_preprocess.make_parser().parse_args(words)
