@@ -24,6 +24,7 @@ QUICK = {"flips": "none", "precision": "fp32", "device": "cpu"}
 MEBIBYTE = 1 << 20
 
 CHILD = """
+import ast
 import sys
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ from autoseg.plans import *
 def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
 
-shape, spacing_mm, patch, classes, probabilities, in_file = eval(sys.argv[1])
+shape, spacing_mm, patch, classes, probabilities, in_file = ast.literal_eval(sys.argv[1])
 torch.set_num_threads(1)
 levels = (LevelSpec((1,) * 3, (3,) * 3, (8,), (), 8, (8,)), LevelSpec((2,) * 3, (3,) * 3, (16,)))
 stage = StagePlan("s", (1.5,) * 3, (80.0,) * 3, (patch,) * 3, 2, NetworkSpec("unet", 3, 1, classes, levels), False)

@@ -23,7 +23,7 @@ def main(request_file: str, answer_file: str) -> None:
     workspace, folder = Workspace.open(request["root"]), Path(request["folder"])
     dataset = read_dataset(workspace.raw(request["dataset"]))
     plans = read_plans(workspace.plans_file(request["dataset"], request["plans"]))
-    Job(workspace, dataset, plans, "3d_fullres", folder, TrainingOptions(restart=True)).write_description()
+    Job(workspace, dataset, plans, "3d_fullres", folder, TrainingOptions(folds=("0",), restart=True)).begin()
     torch.manual_seed(0)
     save_network(folder / "fold_0" / "model.safetensors", build_network(plans.stages["3d_fullres"].network))
     write_json(answer_file, {})
