@@ -1,11 +1,32 @@
-"""How much memory there is, and how much was used; containers' limits count."""
+"""How much memory there is, how much was used, and which errors mean that there was too little."""
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+OUT_OF_MEMORY_PHRASES = (
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "out of memory",
+    "std::bad_alloc",
+    "bad allocation",
+    "status_alloc_failed",
+)
+"""What torch's allocators, CUDA and its libraries (cuDNN, cuBLAS), and C++ of any library say."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was too little: of Python and numpy, of the system, of a GPU, or of a library's own."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(phrase in said for phrase in OUT_OF_MEMORY_PHRASES)
 
 
 def available_memory_bytes(cgroup: Path = CGROUP) -> int:

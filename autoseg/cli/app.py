@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from autoseg.errors import AutosegError, ResourceError
+from autoseg.memory import is_out_of_memory
 
 OUR_PACKAGES = ("autoseg", "planners", "trainers", "dataset_conversion")
 OUT_OF_MEMORY_REMEDY = (
@@ -42,17 +43,17 @@ def run(command: Command, arguments: argparse.ArgumentParser, argv: Sequence[str
         if options.debug:
             raise
         return _tell(error)
-    except (MemoryError, RuntimeError) as error:
-        if options.debug or not _is_out_of_memory(error):
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (MemoryError, OSError, RuntimeError) as error:
+        if options.debug or not is_out_of_memory(error):
             raise
         return _tell(ResourceError("The memory of this machine was not enough.", OUT_OF_MEMORY_REMEDY))
     except KeyboardInterrupt:
         again = "the same command without --restart" if getattr(options, "restart", False) else "the same command again"
         print(f"interrupted; run {again} to continue.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
 def _tell(error: AutosegError) -> int:
@@ -60,16 +61,6 @@ def _tell(error: AutosegError) -> int:
     if error.remedy:
         print(f"       {error.remedy}", file=sys.stderr)
     return 2
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Of Python and numpy, of a GPU, or of torch's allocator on a CPU."""
-    said = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or any(phrase in said for phrase in ("not enough memory", "can't allocate memory"))
-    )
 
 
 def _share_cores() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 from collections.abc import Callable
 
 import numpy as np
@@ -30,6 +31,10 @@ def raising(error: Exception) -> Callable[..., int]:
         np._core._exceptions._ArrayMemoryError((1, 1), np.dtype(float)),  # type: ignore[attr-defined]
         torch.OutOfMemoryError("CUDA out of memory."),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("std::bad_alloc"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
     ],
 )
 def test_too_little_memory_is_a_sentence(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,9 +44,17 @@ def test_too_little_memory_is_a_sentence(error: Exception, capsys: pytest.Captur
         run(raising(error), "--debug")
 
 
-def test_other_runtime_errors_are_not_hidden() -> None:
-    with pytest.raises(RuntimeError, match="shape"):
-        run(raising(RuntimeError("shape mismatch")))
+@pytest.mark.parametrize("error", [RuntimeError("shape mismatch"), OSError(errno.EIO, "shape of the disk")])
+def test_other_errors_are_not_hidden(error: Exception) -> None:
+    with pytest.raises(type(error), match="shape"):
+        run(raising(error))
+
+
+def test_a_reader_who_leaves_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[int] = []
+    monkeypatch.setattr(app.os, "dup2", lambda *descriptors: closed.append(1))
+    assert run(raising(BrokenPipeError())) == 0
+    assert closed
 
 
 @pytest.mark.parametrize(
