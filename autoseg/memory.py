@@ -39,25 +39,27 @@ def available_memory_bytes(cgroup: Path = CGROUP) -> int:
 
 
 def cgroup_memory_left(cgroup: Path = CGROUP) -> int | None:
-    """The container's limit less its usage, where file cache that can be dropped is no usage; None for no limit."""
-    names = ("memory.max", "memory.current", "inactive_file")
+    """The container's limit less its usage, where the cache of files is no usage; None for no limit.
+
+    The kernel drops that cache, also its active part, before it lets the container run out of memory: a dataset that was
+    just read would else look like memory in use.
+    """
+    names, prefix = ("memory.max", "memory.current"), ""
     if not (cgroup / "memory.max").exists():
         cgroup = cgroup / "memory"
-        names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        names, prefix = ("memory.limit_in_bytes", "memory.usage_in_bytes"), "total_"
     try:
-        limit, usage = (int((cgroup / name).read_text()) for name in names[:2])
-        droppable = _statistic(cgroup / "memory.stat", names[2])
+        limit, usage = (int((cgroup / name).read_text()) for name in names)
+        cache = _statistics(cgroup / "memory.stat", (f"{prefix}inactive_file", f"{prefix}active_file"))
     except (OSError, ValueError):
         return None
-    return max(0, limit - usage + droppable)
+    return max(0, limit - max(0, usage - cache))
 
 
-def _statistic(path: Path, name: str) -> int:
-    for line in path.read_text().splitlines():
-        key, _, value = line.partition(" ")
-        if key == name:
-            return int(value)
-    return 0
+def _statistics(path: Path, names: tuple[str, ...]) -> int:
+    """The sum of these values; one that is missing counts as 0."""
+    lines = (line.partition(" ") for line in path.read_text().splitlines())
+    return sum(int(value) for key, _, value in lines if key in names)
 
 
 def peak_memory_bytes() -> int:

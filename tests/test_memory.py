@@ -15,7 +15,7 @@ GIB = 1 << 30
 def version_2(tmp_path: Path) -> Path:
     (tmp_path / "memory.max").write_text(f"{4 * GIB}\n")
     (tmp_path / "memory.current").write_text(f"{3 * GIB}\n")
-    (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {1 * GIB}\nactive_file 7\n")
+    (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {GIB}\nactive_file {GIB // 2}\nfile_mapped 7\n")
     return tmp_path
 
 
@@ -25,16 +25,21 @@ def version_1(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "memory.limit_in_bytes").write_text(f"{4 * GIB}\n")
     (folder / "memory.usage_in_bytes").write_text(f"{3 * GIB}\n")
-    (folder / "memory.stat").write_text("inactive_file 5\ntotal_inactive_file 0\n")
+    (folder / "memory.stat").write_text(f"inactive_file 5\nactive_file 6\ntotal_inactive_file 0\ntotal_active_file {GIB}\n")
     return tmp_path
 
 
-def test_limit_less_usage_without_droppable_cache(version_2: Path) -> None:
-    assert cgroup_memory_left(version_2) == 2 * GIB
+def test_limit_less_usage_without_the_cache_of_files(version_2: Path) -> None:
+    assert cgroup_memory_left(version_2) == 2.5 * GIB
+
+
+def test_no_more_is_left_than_the_limit(version_2: Path) -> None:
+    (version_2 / "memory.stat").write_text(f"inactive_file {9 * GIB}\n")
+    assert cgroup_memory_left(version_2) == 4 * GIB
 
 
 def test_older_cgroups(version_1: Path) -> None:
-    assert cgroup_memory_left(version_1) == 1 * GIB
+    assert cgroup_memory_left(version_1) == 2 * GIB
 
 
 def test_no_limit(version_2: Path) -> None:
