@@ -41,8 +41,8 @@ def available_memory_bytes(cgroup: Path = CGROUP) -> int:
 def cgroup_memory_left(cgroup: Path = CGROUP) -> int | None:
     """The container's limit less its usage, where the cache of files is no usage; None for no limit.
 
-    The kernel drops that cache, also its active part, before it lets the container run out of memory: a dataset that was
-    just read would else look like memory in use.
+    The kernel drops that cache, also its active part, before it lets the container run out of memory: a dataset that
+    was just read would else look like memory in use.
     """
     names, prefix = ("memory.max", "memory.current"), ""
     if not (cgroup / "memory.max").exists():

@@ -22,6 +22,16 @@ def test_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture
+def cuda() -> str:
+    """The device of a GPU; where there is none, the test is skipped."""
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("this machine has no GPU that torch can use")
+    return "cuda"
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Measurements of this machine are cached apart from the user's."""

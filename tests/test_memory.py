@@ -25,7 +25,8 @@ def version_1(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "memory.limit_in_bytes").write_text(f"{4 * GIB}\n")
     (folder / "memory.usage_in_bytes").write_text(f"{3 * GIB}\n")
-    (folder / "memory.stat").write_text(f"inactive_file 5\nactive_file 6\ntotal_inactive_file 0\ntotal_active_file {GIB}\n")
+    own = "inactive_file 5\nactive_file 6\n"
+    (folder / "memory.stat").write_text(f"{own}total_inactive_file 0\ntotal_active_file {GIB}\n")
     return tmp_path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from autoseg.data.loader import BatchLoader
 from autoseg.data.regions import CaseRegions
 from autoseg.data.source import Batch, PatchSource
 from autoseg.data.spatial import SpatialLimits
+from autoseg.data.transfer import on_device
 from autoseg.files import to_json
 from autoseg.losses import build_loss
 from autoseg.losses.deep_supervision import DeepSupervision
@@ -26,6 +27,7 @@ from autoseg.networks.storage import save_network
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels, PreparedStore
 from autoseg.runtime import autocast
+from autoseg.runtime.gpu import is_gpu, make_ready
 from autoseg.training.checkpoint import Checkpoints
 from autoseg.training.hooks import EarlyStopping, LearningRate, Validation, WeightAverage, WholeVolumeValidation
 from autoseg.training.loop import Computation, Hook, RunLength, TrainingLoop
@@ -33,6 +35,7 @@ from autoseg.training.optimizers import find_optimizer
 from autoseg.training.options import TrainingSettings
 from autoseg.training.reporting import History, Reporter
 from autoseg.training.schedules import Cycles
+from trainers.compiling import is_worth_compiling
 from trainers.job import Job
 from trainers.pretrained import load_pretrained
 from trainers.scoring import PatchScore
@@ -75,6 +78,7 @@ def fit(task: FittingTask, settings: TrainingSettings) -> None:
     if task.model_file.exists():
         return
     torch.manual_seed(settings.seed)
+    make_ready(settings.device)
     network = _network(task).to(settings.device)
     network.to(memory_format=memory_format(task.stage))  # type: ignore[call-overload]
     if settings.pretrained:
@@ -128,9 +132,12 @@ def _loop(task: FittingTask, settings: TrainingSettings, network: nn.Module, hoo
         network,
         loss,
         choice.make(list(network.parameters()), settings.learning_rate),
-        batches=partial(_batches, source, task.job.options.workers),
+        batches=partial(_batches, source, task.job.options.workers, settings.device),
         length=RunLength(settings.iterations_per_epoch, settings.epochs, settings.budget_seconds),
-        computation=computation_of(settings, task.stage, clip_norm=choice.clip_norm),
+        computation=replace(
+            computation_of(settings, task.stage, clip_norm=choice.clip_norm),
+            compiled=is_worth_compiling(settings, task.stage),
+        ),
         hooks=hooks,
     )
 
@@ -164,6 +171,6 @@ def _source(task: FittingTask, settings: TrainingSettings, *, training: bool) ->
     )
 
 
-def _batches(source: PatchSource, workers: int, start: int) -> Iterator[Batch]:
-    with contextlib.closing(BatchLoader(source, start=start, workers=workers)) as loader:
-        yield from loader
+def _batches(source: PatchSource, workers: int, device: str, start: int) -> Iterator[Batch]:
+    with contextlib.closing(BatchLoader(source, start=start, workers=workers, pinned=is_gpu(device))) as loader:
+        yield from on_device(loader, device)

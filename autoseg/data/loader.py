@@ -28,10 +28,11 @@ class BatchLoader:
     workers: processes; 0 for one thread of this process, which suits two cores: there is nothing to copy and no second
     interpreter. The batches are the same for every number. An error in a worker is raised by the next step of the
     iteration, whatever batch it belongs to, with the worker's traceback; a worker that was killed is a ResourceError.
+    pinned: batches lie in memory that a GPU can copy from while it computes, put there by a thread.
     Use as a context manager, or call close().
     """
 
-    def __init__(self, source: PatchSource, *, start: int = 0, workers: int = 0) -> None:
+    def __init__(self, source: PatchSource, *, start: int = 0, workers: int = 0, pinned: bool = False) -> None:
         self._next, self._ahead = start, AHEAD_PER_WORKER * max(1, workers)
         self._waiting: deque[Future[Batch]] = deque()
         self._executor: Executor
@@ -42,6 +43,7 @@ class BatchLoader:
         else:
             self._executor = _thread()
             self._make = source.batch
+        self._pinner = ThreadPoolExecutor(1, "pinning") if pinned else None
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -50,7 +52,7 @@ class BatchLoader:
         """The next batch; waits until it is made."""
         try:
             while len(self._waiting) <= self._ahead:
-                self._waiting.append(self._executor.submit(self._make, self._next))
+                self._waiting.append(self._submit(self._next))
                 self._next += 1
             for future in self._waiting:
                 if future.done():
@@ -66,16 +68,26 @@ class BatchLoader:
             self.close()
             raise
 
+    def _submit(self, index: int) -> Future[Batch]:
+        made = self._executor.submit(self._make, index)
+        return made if self._pinner is None else self._pinner.submit(_pinned, made)
+
     def close(self) -> None:
         """Stop making batches; those that were made ahead are dropped."""
         self._waiting.clear()
         self._executor.shutdown(wait=True, cancel_futures=True)
+        if self._pinner is not None:
+            self._pinner.shutdown(wait=True, cancel_futures=True)
 
     def __enter__(self) -> BatchLoader:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _pinned(made: Future[Batch]) -> Batch:
+    return made.result().pin_memory()
 
 
 def _thread() -> ThreadPoolExecutor:

@@ -34,6 +34,19 @@ class Batch:
     image: torch.Tensor
     target: Target
 
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """Everything that it is made of."""
+        return self.image, self.target.labels, self.target.contoured
+
+    def pin_memory(self) -> Batch:
+        """The same in memory that a GPU can copy from while it computes."""
+        return Batch(self.image.pin_memory(), self.target.pin_memory())
+
+    def to(self, device: str | torch.device) -> Batch:
+        """The same on another device; from pinned memory the copy may still be under way."""
+        return Batch(self.image.to(device, non_blocking=True), self.target.to(device))
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:

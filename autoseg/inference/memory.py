@@ -16,12 +16,12 @@ import psutil
 
 from autoseg.dataset import Case
 from autoseg.errors import ResourceError
+from autoseg.inference.batches import FLOAT, pass_bytes
 from autoseg.inference.chain import Chain, Wanted
 from autoseg.inference.predictor import StagePredictor
 from autoseg.inference.two_stage import TwoStageChain
 from autoseg.inference.windows import WindowPath
 from autoseg.io import Volume, compact_dtype, read_geometry
-from autoseg.networks.cost import inference_values
 from autoseg.plans import Plans
 from autoseg.preprocessing.case import target_spacing_mm
 from autoseg.preprocessing.interpolation import BLOCK_ROWS, SPLINE_PADDING
@@ -29,11 +29,9 @@ from autoseg.preprocessing.resampling import resampled_shape
 from autoseg.preprocessing.restore import SLAB_VOXELS
 from autoseg.runtime import available_memory_bytes
 
-FLOAT, LABEL = 4, 2
+LABEL = 2
 LIBRARIES = 160 << 20
 """What code that is loaded late, threads and freed but kept blocks take: 60 to 140 MiB were seen."""
-NETWORK_FACTOR = 1.15
-"""Of convolutions: copies in a library's own layout. 64^3 to 128^3 in fp32 took 1.02 to 1.15 times the live maps."""
 SLAB_ARRAYS = 4
 """Float arrays of a slab that restoring holds: planes and their source, the best logit, that of a class, masks."""
 REGION_ARRAYS = 8
@@ -198,7 +196,7 @@ def _preparing_bytes(plans: Plans, source: Source) -> int:
 def _windows_bytes(plans: Plans, predictor: StagePredictor, source: Source, wanted: Wanted) -> int:
     """While windows run: the open planes, a padded or extended copy of the image, and the network or a slab.
 
-    On a GPU planes and network lie in its own memory.
+    On a GPU the network lies in its own memory, and the planes too, unless it has no room for them.
     """
     shape = _prepared_shape(plans, predictor, source)
     windows, stage = predictor.windows, predictor.stage
@@ -209,23 +207,21 @@ def _windows_bytes(plans: Plans, predictor: StagePredictor, source: Source, want
     elif tuple(padded) != shape:
         copied = math.prod(padded) * FLOAT * len(plans.channels)
     slab = SLAB_ARRAYS * FLOAT * min(SLAB_VOXELS, BLOCK_ROWS * source.voxels // min(source.shape))
-    if predictor.device != "cpu":
-        return copied + slab
     path = WindowPath.over(shape, windows, predictor.order(shape))
     planes = FLOAT * path.depth(BLOCK_ROWS + 2) * math.prod(axis.length for axis in path.axes[1:])
     classes = 1 if wanted.in_file else stage.network.out_channels
-    return copied + classes * planes + max(network_bytes(predictor), slab)
+    network = network_bytes(predictor) if predictor.device == "cpu" else 0
+    return copied + classes * planes + max(network, slab)
 
 
 def network_bytes(predictor: StagePredictor) -> int:
-    """What a window takes: live maps; with flips or folds the sum so far, the logits of this pass, and a copy too."""
-    stage, batch = predictor.stage, predictor.windows.batch_size
-    maps = NETWORK_FACTOR * FLOAT * inference_values(stage.network, stage.patch_size, batch)
-    logits = FLOAT * batch * stage.network.out_channels * math.prod(stage.patch_size)
-    if predictor.choice.precision != "fp32":
-        maps = maps / 2 + logits
-    several = len(predictor.flips) * len(predictor.engines) > 1
-    return round(max(maps + 2 * logits, 4 * logits) if several else maps)
+    """What a batch takes, see pass_bytes."""
+    return pass_bytes(
+        predictor.stage,
+        predictor.windows.batch_size,
+        precision=predictor.choice.precision,
+        several=len(predictor.flips) * len(predictor.engines) > 1,
+    )
 
 
 def _gigabytes(count: int) -> str:

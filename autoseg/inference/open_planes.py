@@ -1,97 +1,17 @@
-"""Sums of logits, held only for the planes that windows still touch: in memory, or in a temporary file.
+"""Sums of logits, held only for the planes that windows still touch.
 
-Plane z lies in place z modulo the number of places, so that nothing is moved when windows go on. In a file the classes
-lie one after the other, and only one of them is mapped into memory at a time: what the process holds does not grow
-with their number. The sums are the same float32 numbers in both.
+Plane z lies in place z modulo the number of places, so that nothing is moved when windows go on.
 """
 
 from __future__ import annotations
 
-import math
-import os
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import numpy as np
-import psutil
-import torch
 from torch import Tensor
 
-from autoseg.errors import ResourceError
-
-Shape4 = tuple[int, int, int, int]
-IN_MEMORY = ("tmpfs", "ramfs")
-FLOAT_BYTES = 4
-ZEROS_AT_ONCE = 1 << 24
-
-
-class Places(Protocol):
-    """Where the sums are."""
-
-    classes: int
-
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Every class once, in blocks that are held one after the other: (classes, tensor (k, places, y, x))."""
-
-    def read(self, index: int, part: tuple[slice, ...]) -> np.ndarray:
-        """A part (places, y, x) of one class; a view, or a copy."""
-
-
-@final
-class PlacesInMemory:
-    """Places on a device, or in main memory where the device is too small."""
-
-    def __init__(self, shape: Shape4, device: str) -> None:
-        self.classes = shape[0]
-        try:
-            self._sums = torch.zeros(shape, device=device)
-        except torch.OutOfMemoryError:
-            self._sums = torch.zeros(shape)
-
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """See Places."""
-        yield slice(None), self._sums
-
-    def read(self, index: int, part: tuple[slice, ...]) -> np.ndarray:
-        """See Places."""
-        return self._sums[index][part].cpu().numpy()
-
-
-@final
-class PlacesInFile:
-    """Places in a file without a name, which is gone with the process.
-
-    Raises ResourceError where there is no room for it, or where temporary files lie in memory.
-    """
-
-    def __init__(self, shape: Shape4) -> None:
-        self.classes = shape[0]
-        self._shape = shape
-        self._bytes_per_class = FLOAT_BYTES * math.prod(shape[1:])
-        folder = Path(tempfile.gettempdir())
-        _check_room(folder, shape[0] * self._bytes_per_class)
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as the places
-        weakref.finalize(self, self._file.close)
-        _fill_with_zeros(self._file, shape[0] * self._bytes_per_class, folder)
-
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """See Places."""
-        for index in range(self._shape[0]):
-            yield slice(index, index + 1), torch.from_numpy(self._mapped(index))[None]
-
-    def read(self, index: int, part: tuple[slice, ...]) -> np.ndarray:
-        """See Places."""
-        return np.array(self._mapped(index)[part])
-
-    def _mapped(self, index: int) -> np.ndarray:
-        """One class, mapped for as long as the array lives."""
-        place = index * self._bytes_per_class
-        mapped = np.memmap(self._file, np.float32, "r+", offset=place, shape=self._shape[1:])
-        return np.asarray(mapped)
+from autoseg.inference.places import Places
 
 
 @final
@@ -120,13 +40,19 @@ class OpenPlanes:
     def add(self, window: Tensor, where: tuple[slice, ...], weights: Tensor | None) -> None:
         """Add a window (K, z, y, x) times weights (broadcastable to z, y, x); with None it replaces what was there."""
         for classes, sums in self._places.blocks():
-            part = window[classes].to(sums.device).float()
+            if window.device != sums.device:
+                window = window.to(sums.device)  # once, also where the classes are in a file one by one
+            part = window[classes].float()
             for planes, places in self._pieces(where[0]):
                 target = sums[(slice(None), places, *where[1:])]
                 if weights is None:
                     target.copy_(part[:, planes])
                 else:
                     target.addcmul_(part[:, planes], _planes_of(weights, planes).to(sums.device))
+
+    def leave_gpu(self) -> bool:
+        """See Places."""
+        return self._places.leave_gpu()
 
     def release(self, first: int) -> None:
         """Forget the planes before `first`: their places are free for later ones."""
@@ -174,37 +100,3 @@ class _Class:
 
 def _planes_of(weights: Tensor, planes: slice) -> Tensor:
     return weights[planes] if len(weights) > 1 else weights
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    kind = max(
-        (disk for disk in psutil.disk_partitions(all=True) if folder.resolve().is_relative_to(disk.mountpoint)),
-        key=lambda disk: len(disk.mountpoint),
-        default=None,
-    )
-    fact = ""
-    if kind is not None and kind.fstype in IN_MEMORY:
-        fact = "lies in memory itself"
-    elif shutil.disk_usage(folder).free < needed:
-        fact = f"has {shutil.disk_usage(folder).free / 2**30:.1f} GiB free"
-    if fact:
-        raise ResourceError(
-            f"Logits need a temporary file of {needed / 2**30:.1f} GiB, but {folder} {fact}.",
-            "Set TMPDIR to a folder on a disk with room, or give more --memory.",
-        )
-
-
-def _fill_with_zeros(file: Any, size: int, folder: Path) -> None:
-    """Take the room now: a mapped file for which the disk is full would kill the process later."""
-    try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-            return
-        for done in range(0, size, ZEROS_AT_ONCE):
-            file.write(bytes(min(ZEROS_AT_ONCE, size - done)))
-        file.flush()
-    except OSError as error:
-        raise ResourceError(
-            f"A temporary file of {size / 2**30:.1f} GiB cannot be made in {folder} ({error.strerror}).",
-            "Set TMPDIR to a folder on a disk with room, or give more --memory.",
-        ) from error

@@ -17,19 +17,19 @@ from autoseg.data.mirroring import left_right_exchange
 from autoseg.errors import OptionError
 from autoseg.inference.backends import Engine, EngineOptions, find_backend
 from autoseg.inference.backends.choice import Choice, Task, choose
+from autoseg.inference.batches import usual_batch_size
 from autoseg.inference.sliding_window import EmptyWindows, Progress, WholeLogits, stream
 from autoseg.inference.windows import Windows, stream_order, window_starts
 from autoseg.labels import Labels
+from autoseg.networks.cost import network_cost
 from autoseg.plans import Ints, Plans, StagePlan
 from autoseg.preprocessing.restore import Order, Restorer
 from autoseg.runtime import choose_device, choose_precision
+from autoseg.runtime.compiled import compiling_pays, seconds_on_gpu
+from autoseg.runtime.gpu import is_gpu
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-BATCHED_VOXELS = 64**3
-"""Of a patch; two larger ones save less time and take more memory."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,17 @@ class StagePredictor:
         self._first_class = 0 if labels.has_regions else 1
         self._prepare_flips(plans, labels, stage.flips if options.flips is None else options.flips)
         self.engines: list[Engine] = []
+        windows = volumes * len(self.flips) * windows_of(plans, stage, options.overlap)
         for network in networks:
             if choice is None:
-                windows = volumes * len(self.flips) * windows_of(plans, stage, options.overlap)
                 choice = self._choose(network, options, windows)
-            threads = torch.get_num_threads()
-            engine_options = EngineOptions(stage.patch_size, choice.precision, threads, device=self.device)
+            engine_options = EngineOptions(
+                stage.patch_size,
+                choice.precision,
+                torch.get_num_threads(),
+                device=self.device,
+                compiled=is_gpu(self.device) and is_worth_compiling(stage, windows),
+            )
             self.engines.append(find_backend(choice.backend).compile(network, engine_options))
             del network
         assert choice is not None, "a stage has a network"
@@ -196,17 +201,6 @@ class StagePredictor:
         return torch.cat([batch[:, :-1], *(mask.to(batch.dtype) for mask in masks)], dim=1)
 
 
-def usual_batch_size(stage: StagePlan, device: str) -> int:
-    """Windows per call of the network: for slices the batch of training; two small volumes on a CPU, else one.
-
-    torch computes a small 3D convolution of a single sample without its fast library. Per window of 40^3, 56^3, 64^3
-    and 96^3 in fp32 a batch of two took .59, .86, .78 and .85 of the processor time, a batch of four no less.
-    """
-    if stage.is_2d:
-        return stage.batch_size
-    return 2 if device == "cpu" and math.prod(stage.patch_size) <= BATCHED_VOXELS else 1
-
-
 def flip_axes(mirror_axes: Ints, flips: str | int | Ints, *, is_2d: bool) -> tuple[Ints, ...]:
     """The flips to average over, as tuples of plan axes, the plain one () first.
 
@@ -224,6 +218,11 @@ def flip_axes(mirror_axes: Ints, flips: str | int | Ints, *, is_2d: bool) -> tup
     axes = sorted((axis for axis in set(chosen) if not (is_2d and axis == 0)), reverse=True)
     found = [tuple(a for i, a in enumerate(axes) if number >> i & 1) for number in range(2 ** len(axes))]
     return tuple(found[: flips + 1] if isinstance(flips, int) else found)
+
+
+def is_worth_compiling(stage: StagePlan, windows: float) -> bool:
+    """Whether torch.compile pays on a GPU for so many windows, over all volumes and flips."""
+    return compiling_pays(seconds_on_gpu(windows * network_cost(stage.network, stage.patch_size, 1).multiply_adds))
 
 
 def windows_of(plans: Plans, stage: StagePlan, overlap: float) -> int:

@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoseg.inference.open_planes import OpenPlanes, Places, PlacesInFile, PlacesInMemory
+from autoseg.inference.open_planes import OpenPlanes
+from autoseg.inference.places import places_on
+from autoseg.inference.running import Network, WindowRunner
 from autoseg.inference.windows import Box3, Ints, WindowPath, Windows, stream_order
+from autoseg.memory import is_out_of_memory
 from autoseg.preprocessing.restore import IN_ORDER, Logits, Order, Restorer
 
-Network = Callable[[Tensor], Tensor]
 Progress = Callable[[int, int], None]
 
 
@@ -50,19 +52,23 @@ def stream(
 
     image: (C, Z, Y, X) float32; axes shorter than the patch are padded with 0 on both sides, one more at the end where
     the number is odd, as in training. network: (B, C, *patch) on `device` to logits (B, K, *patch). restorer: takes the
-    logits (K, *order of z, y, x), float32. in_file: sum them in a temporary file. empty: windows to leave out; a voxel
-    that no such window covers gets the same logits as without. progress: called with the windows done and all.
+    logits (K, *order of z, y, x), float32. in_file: sum them in a temporary file; from a GPU only where it has no room.
+    empty: windows to leave out; a voxel that no such window covers gets the same logits as without. progress: called
+    with the windows done and all. What happens where a GPU's memory is too little: see WindowRunner and PlacesOnGpu.
     """
     padded, inside = _pad(image, windows.box)
-    path = WindowPath.over(image.shape[1:], windows, order)
+    path = WindowPath.over(image.shape[1:], windows, order).on(device)
     sums = _Sums(path, tuple(inside[axis] for axis in order), restorer, device, in_file)
+    runner = WindowRunner(network, device, is_2d=windows.is_2d, make_room=sums.leave_gpu)
     done = 0
     for batch, skipped in path.batches(lambda where: empty is not None and empty.are(_shifted(where, inside))):
         if batch:
             cut = [padded[(slice(None), *path.where(at))] for at in _filled(batch, path, windows)]
-            sums.add(batch, _run(network, cut, device, windows.is_2d)[: len(batch)])
+            for first, logits in runner.run(cut):
+                part = batch[first : first + len(logits)]
+                sums.add(part, logits[: len(part)])
         if skipped and empty is not None:
-            sums.add(skipped, _constant(empty.logits, len(skipped), windows.box))
+            sums.add(skipped, _constant(empty.logits, len(skipped), windows.box, sums.device))
         done += len(batch) + len(skipped)
         sums.finish(done)
         if progress is not None:
@@ -113,13 +119,16 @@ class WholeLogits:
 
 @final
 class _Sums:
-    """The sums of the windows that were run, and whom they are handed on to. inside: the image along the path."""
+    """The sums of the windows that were run, and whom they are handed on to. inside: the image along the path.
+
+    device: where windows are best when they are added.
+    """
 
     def __init__(self, path: WindowPath, inside: Box3, restorer: Restorer, device: str, in_file: bool) -> None:
         self._path = path
         self._inside = inside
         self._restorer = restorer
-        self._device = device
+        self.device = device
         self._in_file = in_file
         self._planes: OpenPlanes | None = None
         self._only: np.ndarray | None = None
@@ -131,7 +140,15 @@ class _Sums:
             if len(self._path) == 1:
                 self._only = window[(slice(None), *self._inside)].float().contiguous().cpu().numpy()
             else:
-                self._opened(len(window)).add(window, self._path.place(at), self._path.weights(at))
+                self._add(window, at)
+
+    def leave_gpu(self) -> bool:
+        """Move the sums to the host; False where they are there already."""
+        if self._planes is None:
+            moved, self.device = self.device != "cpu", "cpu"
+            return moved
+        self.device = "cpu"
+        return self._planes.leave_gpu()
 
     def finish(self, done: int) -> None:
         """Hand on what the windows after the first `done` do not touch."""
@@ -144,12 +161,21 @@ class _Sums:
             self._planes.finished = first
             self._planes.release(min(first, needed + inside.start))
 
+    def _add(self, window: Tensor, at: Ints) -> None:
+        """Where a GPU has no room for what adding takes, which is taken before anything is added, on the host."""
+        planes, place = self._opened(len(window)), self._path.place(at)
+        try:
+            planes.add(window, place, self._path.weights(at))
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or not self.leave_gpu():
+                raise
+            planes.add(window.cpu(), place, self._path.on("cpu").weights(at))
+
     def _opened(self, classes: int) -> OpenPlanes:
         if self._planes is None:
             y, x = (axis.length for axis in self._path.axes[1:])
             depth = self._path.depth(self._restorer.most_planes)
-            shape = (classes, depth, y, x)
-            places: Places = PlacesInFile(shape) if self._in_file else PlacesInMemory(shape, self._device)
+            places = places_on(self.device, (classes, depth, y, x), in_file=self._in_file)
             self._planes = OpenPlanes(places, depth, self._inside)
         return self._planes
 
@@ -180,11 +206,6 @@ def _filled(batch: list[Ints], path: WindowPath, windows: Windows) -> list[Ints]
     return batch + batch[-1:] * missing
 
 
-def _constant(logits: tuple[float, ...], count: int, box: Ints) -> Tensor:
+def _constant(logits: tuple[float, ...], count: int, box: Ints, device: str) -> Tensor:
     """(count, K, *box) windows that say the same of every voxel, without memory for them."""
-    return torch.tensor(logits).reshape(1, -1, 1, 1, 1).expand(count, -1, *box)
-
-
-def _run(network: Network, windows: list[Tensor], device: str, is_2d: bool) -> Tensor:
-    batch = torch.stack(windows).to(device)
-    return network(batch.squeeze(2)).unsqueeze(2) if is_2d else network(batch)
+    return torch.tensor(logits, device=device).reshape(1, -1, 1, 1, 1).expand(count, -1, *box)

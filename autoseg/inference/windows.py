@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -128,6 +128,14 @@ class WindowPath:
 
     def __len__(self) -> int:
         return len(self.axes[0].starts) * self.per_row
+
+    def on(self, device: str) -> WindowPath:
+        """The same, with its weights on a torch device."""
+        moved = (
+            replace(axis, weights=[None if weight is None else weight.to(device) for weight in axis.weights])
+            for axis in self.axes
+        )
+        return replace(self, axes=tuple(moved))
 
     @property
     def per_row(self) -> int:

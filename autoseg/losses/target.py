@@ -24,6 +24,10 @@ class Target:
         """The same on another device."""
         return Target(self.labels.to(device, non_blocking=True), self.contoured.to(device, non_blocking=True))
 
+    def pin_memory(self) -> Target:
+        """The same in memory that a GPU can copy from while it computes."""
+        return Target(self.labels.pin_memory(), self.contoured.pin_memory())
+
     def at(self, shape: Sequence[int]) -> Target:
         """The target on a grid of this spatial shape over the same extent, by the nearest voxel (see nearest)."""
         labels = self.labels

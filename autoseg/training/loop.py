@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from autoseg.errors import ResourceError
+from autoseg.runtime.compiled import CompiledNetwork
 from autoseg.training.schedules import Position
 
 MAX_BAD_STEPS = 20
@@ -103,7 +104,7 @@ class Computation:
     """Where and how a step is computed.
 
     device: a torch device. autocast: makes the context of the forward pass. scaler: for fp16 on CUDA. clip_norm: of the
-    gradient over all parameters. memory_format: of images.
+    gradient over all parameters. memory_format: of images. compiled: have torch compile the network.
     """
 
     device: str
@@ -111,6 +112,11 @@ class Computation:
     clip_norm: float
     scaler: torch.amp.GradScaler | None = None
     memory_format: torch.memory_format = torch.contiguous_format
+    compiled: bool = False
+
+    def forward_of(self, network: nn.Module) -> Callable[[torch.Tensor], Any]:
+        """How a network is called."""
+        return CompiledNetwork(network) if self.compiled else network
 
     def move(self, image: torch.Tensor) -> torch.Tensor:
         """An image batch on the device, in the memory format."""
@@ -138,6 +144,7 @@ class TrainingLoop:
     ) -> None:
         self.network, self.loss, self.optimizer = network, loss, optimizer
         self.batches, self.length, self.computation, self.hooks = batches, length, computation, hooks
+        self._forward = computation.forward_of(network)
         self.iteration = 0
         self.record = EpochRecord(0, 0.0)
         self.stop = False
@@ -189,7 +196,7 @@ class TrainingLoop:
         computation = self.computation
         image, target = computation.move(batch.image), batch.target.to(computation.device)
         with computation.autocast():
-            outputs = self.network(image)
+            outputs = self._forward(image)
         loss = self.loss(outputs, target)
         self.optimizer.zero_grad(set_to_none=True)
         self._descend(loss)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +12,14 @@ import numpy as np
 import pytest
 
 from autoseg.data.source import PatchSource
+from autoseg.geometry import Box, Geometry
 from autoseg.labels import Labels
 from autoseg.plans import ChannelPlan, IntensityStatistics, LevelSpec, NetworkSpec, Plans, StagePlan, Target
-from autoseg.preprocessing.foreground import ANNOTATED
+from autoseg.preprocessing.case import CaseRecord, PreparedCase
+from autoseg.preprocessing.foreground import ANNOTATED, sample_foreground
+from autoseg.preprocessing.store import PreparedStore
+
+SHAPE = (24, 28, 32)
 
 
 @dataclass
@@ -91,3 +97,17 @@ def two_balls() -> dict[str, np.ndarray]:
     labels[(z - 12) ** 2 + (y - 14) ** 2 + (x - 9) ** 2 <= 25] = 1
     labels[(z - 12) ** 2 + (y - 14) ** 2 + (x - 22) ** 2 <= 9] = 2
     return {"case_0": labels, "case_1": labels.copy()}
+
+
+@pytest.fixture
+def stored(tmp_path: Path, source_of: Callable[..., PatchSource], two_balls: dict[str, np.ndarray]) -> PatchSource:
+    """A source over cases on disk, which worker processes can open."""
+    source, store = source_of(two_balls, (16, 16, 16), seed=1), PreparedStore(tmp_path)
+    ones = (1.0, 1.0, 1.0)
+    record = CaseRecord("", Geometry(SHAPE, ones), (0, 1, 2), Box.whole(SHAPE), SHAPE, SHAPE, ones, ones)
+    for name, labels in two_balls.items():
+        image = np.random.default_rng(len(name)).standard_normal((1, *SHAPE)).astype(np.float32)
+        case = PreparedCase(image, labels, replace(record, case_id=name))
+        store.write(case, sample_foreground(labels, source.labels))
+    source.store = source.sampler.store = store
+    return source

@@ -5,38 +5,15 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from autoseg.data.loader import BatchLoader
 from autoseg.data.source import PatchSource
 from autoseg.errors import FileError, ResourceError
-from autoseg.geometry import Box, Geometry
-from autoseg.preprocessing.case import CaseRecord, PreparedCase
-from autoseg.preprocessing.foreground import sample_foreground
-from autoseg.preprocessing.store import PreparedStore
-
-SHAPE = (24, 28, 32)
-
-
-@pytest.fixture
-def stored(tmp_path: Path, source_of: Callable[..., PatchSource], two_balls: dict[str, np.ndarray]) -> PatchSource:
-    """A source over cases on disk, which worker processes can open."""
-    source, store = source_of(two_balls, (16, 16, 16), seed=1), PreparedStore(tmp_path)
-    ones = (1.0, 1.0, 1.0)
-    record = CaseRecord("", Geometry(SHAPE, ones), (0, 1, 2), Box.whole(SHAPE), SHAPE, SHAPE, ones, ones)
-    for name, labels in two_balls.items():
-        image = np.random.default_rng(len(name)).standard_normal((1, *SHAPE)).astype(np.float32)
-        case = PreparedCase(image, labels, replace(record, case_id=name))
-        store.write(case, sample_foreground(labels, source.labels))
-    source.store = source.sampler.store = store
-    return source
 
 
 def images(source: PatchSource, *, workers: int, start: int = 0, count: int = 5) -> list[torch.Tensor]:

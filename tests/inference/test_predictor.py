@@ -12,7 +12,11 @@ from torch import Tensor, nn
 
 from autoseg.dataset import Labels
 from autoseg.errors import OptionError
+from autoseg.inference import batches
+from autoseg.inference import predictor as predictor_module
+from autoseg.inference.backends import Engine, EngineOptions
 from autoseg.inference.predictor import PredictionOptions, StagePredictor, flip_axes
+from autoseg.networks import build_network
 from autoseg.plans import Plans
 
 LABELS = Labels({"organ_left": (1,), "organ_right": (2,), "lesion": (3,)})
@@ -154,3 +158,39 @@ def test_bf16_gives_float32_close_to_fp32(write_model, tmp_path: Path) -> None:
         found[precision] = StagePredictor([network], plans, plans.stages["3d_fullres"], LABELS, options).logits(image)
     assert found["bf16"].dtype == np.float32
     assert 0 < np.abs(found["bf16"] - found["fp32"]).max() < 0.1 * np.abs(found["fp32"]).max()
+
+
+class FakeBackend:
+    """Remembers what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[EngineOptions] = []
+
+    def compile(self, network: nn.Module, options: EngineOptions) -> Engine:
+        self.asked.append(options)
+        return network
+
+
+@pytest.mark.parametrize(("volumes", "compiled"), [(1, False), (10**9, True)])
+def test_a_gpu_compiles_for_much_work_and_takes_what_fits(
+    plans: Plans, volumes: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = FakeBackend()
+    monkeypatch.setattr(predictor_module, "find_backend", lambda name: backend)
+    monkeypatch.setattr(predictor_module, "choose_device", lambda wanted: wanted)
+    monkeypatch.setattr(batches, "free_memory_bytes", lambda device: 1 << 30)
+    options = PredictionOptions(precision="bf16", device="cuda")
+    made = StagePredictor([Known(sides)], plans, plans.stages["3d_fullres"], LABELS, options, volumes=volumes)
+    assert [(one.device, one.precision, one.compiled) for one in backend.asked] == [("cuda", "bf16", compiled)]
+    assert made.windows.batch_size > 2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gpu_gives_the_logits_of_the_cpu(plans: Plans, image: np.ndarray, precision: str, cuda: str) -> None:
+    torch.manual_seed(0)
+    network = build_network(plans.stages["3d_fullres"].network)
+    expected = logits_of(plans, network, image)
+    options = PredictionOptions(precision=precision, device=cuda)
+    found = StagePredictor([network], plans, plans.stages["3d_fullres"], LABELS, options).logits(image)
+    error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    assert error < (1e-2 if precision == "fp32" else 0.1)

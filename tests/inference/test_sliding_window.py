@@ -11,7 +11,8 @@ from torch import Tensor
 
 from autoseg.errors import OptionError
 from autoseg.geometry import Box, Geometry
-from autoseg.inference.open_planes import OpenPlanes, PlacesInFile, PlacesInMemory
+from autoseg.inference.open_planes import OpenPlanes
+from autoseg.inference.places import PlacesInFile, PlacesInMemory
 from autoseg.inference.sliding_window import EmptyWindows, slide, stream
 from autoseg.inference.windows import WindowPath, Windows, gaussian_weights, stream_order, window_starts
 from autoseg.labels import Labels

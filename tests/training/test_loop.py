@@ -1,7 +1,11 @@
 """The loop: how long it runs, what it calls, and that it learns."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 from toy import ToyBatch, averaged, make_loop
 
 from autoseg.errors import ResourceError
@@ -128,3 +132,26 @@ def test_whole_cases_are_scored_every_so_many_epochs_and_steer_nothing() -> None
     loop.run()
     assert noted == [None, 0.375, None, 0.375, None]
     torch.testing.assert_close(averaged(loop).weight, averaged(plain).weight, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_compiled_network_computes_the_steps(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[nn.Module] = []
+
+    def fake(network: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda image: calls.append(network) or network(image)
+
+    monkeypatch.setattr("autoseg.training.loop.CompiledNetwork", fake)
+    plain = make_loop(RunLength(5, epochs=1))
+    computation = replace(plain.computation, compiled=compiled)
+    loop = TrainingLoop(
+        plain.network,
+        plain.loss,
+        plain.optimizer,
+        batches=plain.batches,
+        length=plain.length,
+        computation=computation,
+        hooks=plain.hooks,
+    )
+    loop.run()
+    assert calls == [plain.network] * (5 if compiled else 0)

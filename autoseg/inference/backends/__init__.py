@@ -35,13 +35,15 @@ class EngineOptions:
     """What an engine is made for.
 
     patch_size: of every window that it will see. precision: fp32, bf16 or fp16. threads: for engines that keep threads
-    of their own. device: a torch device; engines other than torch know "cpu" only.
+    of their own. device: a torch device; engines other than torch know "cpu" only. compiled: have torch
+    compile it, which takes about a minute.
     """
 
     patch_size: Ints
     precision: str
     threads: int
     device: str = "cpu"
+    compiled: bool = False
 
 
 class Backend(Protocol):
