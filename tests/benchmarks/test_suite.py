@@ -9,7 +9,7 @@ import pytest
 
 from autoseg.errors import OptionError
 from comparison import suite
-from comparison.bench import Bench, Measured, in_turn
+from comparison.bench import Bench, LeftOut, Measured, in_turn
 from comparison.environment import REPOSITORY
 from comparison.export import EXPORTS, agreement_percent
 from comparison.prediction import split_times
@@ -66,6 +66,18 @@ def test_one_that_fails_does_not_stop_the_others(
     assert "quick thing" in told.out
 
 
+def test_one_that_cannot_be_run_here_is_one_line_and_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere(bench: Bench, results: Results) -> Measured:
+        raise LeftOut("there is no such thing here.")
+
+    assert run(tmp_path, monkeypatch, a1=measured, g1=nowhere) == 0
+    told = capsys.readouterr().out
+    assert "g1: left out: there is no such thing here.\n" in told
+    assert list(read_results(tmp_path / "full" / "results.json").finished) == ["a1"]
+
+
 def test_a_cache_in_the_repository_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert suite.main(["--cache", str(REPOSITORY / "cache")]) == 2
     assert "lies in the repository" in capsys.readouterr().err
@@ -81,7 +93,7 @@ def test_a_quick_run_is_not_documented(
 def test_the_parser_shows_every_benchmark() -> None:
     text = suite.make_parser().format_help()
     assert isinstance(suite.make_parser(), argparse.ArgumentParser)
-    assert all(key in text for key in ("a1", "a2", "b1", "cN", "d1", "e1-e6", "e7", "f1", "f2"))
+    assert all(key in text for key in ("a1", "a2", "b1", "cN", "d1", "e1-e6", "e7", "f1", "f2", "g1"))
 
 
 def test_the_two_sides_take_turns() -> None:

@@ -22,6 +22,10 @@ SPARE_BYTES = 2 * GIBIBYTE
 """Left to the system: a tree that takes more of what is available is stopped."""
 
 
+class LeftOut(Exception):  # noqa: N818 - nothing failed
+    """Why a benchmark cannot be run on this machine, as a sentence; it is left out of the table."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """What a benchmark gives. commands, details: see records.Finished."""

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.errors import AutosegError, OptionError
-from comparison import export, installation, prediction, preparation, time_to_dice, training_step
-from comparison.bench import Bench, Measured
+from comparison import export, gpu, installation, prediction, preparation, time_to_dice, training_step
+from comparison.bench import Bench, LeftOut, Measured
 from comparison.environment import PEER, REPOSITORY
 from comparison.processes import ChildError
 from comparison.records import Finished, Results, RunIdentity, continue_results, read_results, write_results
@@ -35,11 +35,14 @@ BENCHMARKS: dict[str, Benchmark] = {
     "e7": export.whole_prediction,
     "f1": installation.installation,
     "f2": installation.start_up,
+    "g1": gpu.gpu,
 }
+WITHOUT_PEER = ("g1",)
 EPILOG = """benchmarks:
   a1 prepare Hippocampus         a2 prepare volumes as large as CTs      b1 a training iteration
   cN Dice after N minutes        d1 prediction per case                  e1-e6 export of 8, 61, 117 classes
   e7 memory of a whole prediction of 117 classes                         f1 installation    f2 --help and import
+  g1 achieved and peak TFLOP/s of a GPU, where there is one
 
 examples:
   python tests/benchmarks/run.py                        everything, about 50 minutes
@@ -121,7 +124,10 @@ def _run_all(bench: Bench, arguments: argparse.Namespace) -> tuple[Results, bool
             continue
         print(f"{key}: running ...", flush=True)
         try:
-            results = results.with_finished(key, _finish(benchmark, bench, results))
+            results = results.with_finished(key, _finish(key, benchmark, bench, results))
+        except LeftOut as reason:
+            print(f"{key}: left out: {reason}")
+            continue
         except (ChildError, AutosegError) as error:
             print(f"{key}: FAILED: {error}", file=sys.stderr)
             failed = True
@@ -145,9 +151,10 @@ def chosen(only: Sequence[str], minutes: Sequence[int]) -> dict[str, Benchmark]:
     return {key: known[key] for key in sorted(keys, key=lambda key: (key[0], int(key[1:])))}
 
 
-def _finish(benchmark: Benchmark, bench: Bench, results: Results) -> Finished:
+def _finish(key: str, benchmark: Benchmark, bench: Bench, results: Results) -> Finished:
     load, began = os.getloadavg()[0], time.perf_counter()
-    bench.peer  # noqa: B018 - installed before the clock runs
+    if key not in WITHOUT_PEER:
+        bench.peer  # noqa: B018 - installed before the clock runs
     measured = benchmark(bench, results)
     date = datetime.datetime.now().astimezone().isoformat(timespec="minutes")
     seconds = time.perf_counter() - began
