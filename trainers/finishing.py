@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from autoseg.postprocessing import HeldOutCase, choose_rules, write_rules
+from autoseg.postprocessing import HeldOutCase, chosen_rules
+from autoseg.runtime import usable_cores
 from trainers.job import Job, TrainingResult
 
 LOGGER = logging.getLogger(__name__)
@@ -17,8 +18,22 @@ def finish(job: Job, fold_dice: dict[str, float | None]) -> TrainingResult:
         case for summary in sorted(job.folder.glob("fold_*/summary.json")) for case in _held_out(job, summary.parent)
     ]
     if cases:
-        write_rules(job.folder / "postprocessing.json", choose_rules(cases, job.dataset.labels))
+        _choose(job, cases)
     return TrainingResult(job.folder, fold_dice)
+
+
+def _choose(job: Job, cases: list[HeldOutCase]) -> None:
+    """Write postprocessing.json, unless it was chosen on these very cases."""
+    from tqdm import tqdm
+
+    with tqdm(desc="choosing postprocessing", unit="step", disable=None) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        path, workers = job.folder / "postprocessing.json", job.options.threads or usable_cores()
+        chosen_rules(path, cases, job.dataset.labels, workers=workers, progress=show)
 
 
 def _held_out(job: Job, fold_folder: Path) -> list[HeldOutCase]:
