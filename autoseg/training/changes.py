@@ -7,6 +7,9 @@ from dataclasses import dataclass, fields, replace
 from autoseg.errors import OptionError
 from autoseg.plans import TrainingPlan
 
+WARMUP_ITERATIONS = 20
+"""Of an optimiser that was not planned: the first steps of adaptive ones are as long as the rate allows."""
+
 
 @dataclass(frozen=True)
 class TrainingChanges:
@@ -54,9 +57,11 @@ class TrainingChanges:
         return {name: value for name, value in values.items() if value is not None}
 
     def applied_to(self, plan: TrainingPlan) -> TrainingPlan:
-        """The plan with these changes. An optimiser other than the plan's comes with its own usual rate."""
-        rate = {} if self.optimizer in (None, plan.optimizer) else {"learning_rate": self._usual_rate()}
-        return replace(plan, **(rate | self.given))  # type: ignore[arg-type]
+        """The plan with these changes. An optimiser other than the plan's comes with its own usual rate and a warm-up."""
+        own: dict[str, object] = {}
+        if self.optimizer not in (None, plan.optimizer):
+            own = {"learning_rate": self._usual_rate(), "warmup_iterations": WARMUP_ITERATIONS}
+        return replace(plan, **(own | self.given))  # type: ignore[arg-type]
 
     def _usual_rate(self) -> float:
         from autoseg.training.optimizers import find_optimizer

@@ -62,3 +62,12 @@ def test_unknown_names_are_refused(change: dict[str, str]) -> None:
 
 def test_known_names_pass() -> None:
     EVERY_CHANGE.check_names()
+
+
+@pytest.mark.parametrize("planned", [0, 100])
+def test_an_optimiser_that_was_not_planned_is_warmed_up(planned: int) -> None:
+    plan = TrainingPlan(optimizer="sgd", warmup_iterations=planned)
+    changed = TrainingChanges(optimizer="muon").applied_to(plan)
+    assert (changed.warmup_iterations, changed.learning_rate) == (20, 5e-3)
+    assert TrainingChanges(optimizer="sgd", loss="ce").applied_to(plan).warmup_iterations == planned
+    assert TrainingChanges(loss="ce").applied_to(plan).warmup_iterations == planned
