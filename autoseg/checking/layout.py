@@ -105,7 +105,10 @@ def check_files(case: Case, dataset: Dataset) -> Iterator[Finding]:
 
 
 def check_leakage(dataset: Dataset) -> Iterator[Finding]:
-    """Training images that are test images too; only files of equal size are read."""
+    """Training cases that are test cases too, by id or by content; only files of equal size are read."""
+    for case_id in sorted({case.id for case in dataset.cases} & {case.id for case in dataset.test_cases}):
+        fact = "It is the id of a training case and of a test case: labels of one can be taken for the other's."
+        yield Finding("warning", case_id, fact, "Rename one; remove one if they are of the same patient.")
     by_size: dict[int, list[tuple[Case, Path]]] = defaultdict(list)
     for case in dataset.cases:
         for path in case.images[:1]:

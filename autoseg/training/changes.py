@@ -57,7 +57,7 @@ class TrainingChanges:
         return {name: value for name, value in values.items() if value is not None}
 
     def applied_to(self, plan: TrainingPlan) -> TrainingPlan:
-        """The plan with these changes. An optimiser other than the plan's comes with its own usual rate and a warm-up."""
+        """The plan with these changes. An optimiser other than the plan's brings its own rate and a warm-up."""
         own: dict[str, object] = {}
         if self.optimizer not in (None, plan.optimizer):
             own = {"learning_rate": self._usual_rate(), "warmup_iterations": WARMUP_ITERATIONS}

@@ -304,3 +304,12 @@ def test_volumes_with_infinity_are_found(test_data: Path, tmp_path: Path) -> Non
     (tmp_path / "dataset.json").write_text(json.dumps(values))
     facts = [finding.fact for finding in check_dataset(read_dataset(tmp_path))]
     assert any("infinite voxels" in fact for fact in facts)
+
+
+def test_an_id_of_a_training_and_of_a_test_case(spoilable: Any) -> None:
+    folder = spoilable.folder
+    (folder / "imagesTs/b_0000.nii.gz").write_bytes((folder / "imagesTs/t_0000.nii.gz").read_bytes())
+    (folder / "imagesTs/b_0001.nii.gz").write_bytes((folder / "imagesTs/t_0001.nii.gz").read_bytes())
+    severity, case, fact = only(spoilable.read())
+    assert (severity, case) == ("warning", "b")
+    assert "id of a training case and of a test case" in fact
