@@ -41,11 +41,7 @@ class Workspace:
 
         Raises OptionError for a name that is no file name, or that of another artefact.
         """
-        if not re.fullmatch(PLANS_NAME, plans) or plans in RESERVED_NAMES:
-            raise OptionError(
-                f"Plans cannot be called {plans!r}.",
-                f"Use letters, digits, - and single _; not {' or '.join(RESERVED_NAMES)}.",
-            )
+        check_plans_name(plans)
         return self.prepared(dataset_name) / f"{plans}.json"
 
     def grid(self, dataset_name: str, plans: str, grid: str) -> Path:
@@ -88,6 +84,15 @@ class Workspace:
             if folder.is_dir():
                 names |= {path.name for path in folder.iterdir() if DATASET_NAME.fullmatch(path.name) and path.is_dir()}
         return sorted(names)
+
+
+def check_plans_name(plans: str) -> None:
+    """Raise OptionError for a name that is no file name, or that of another artefact."""
+    if not re.fullmatch(PLANS_NAME, plans) or plans in RESERVED_NAMES:
+        raise OptionError(
+            f"Plans cannot be called {plans!r}.",
+            f"Use letters, digits, - and single _; not {' or '.join(RESERVED_NAMES)}.",
+        )
 
 
 def _answers_to(name: str, wanted: str) -> bool:

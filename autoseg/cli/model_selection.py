@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ def find_model(results: Path, configuration: str, *, plans: str = "plans", train
     """
     if configuration == BEST:
         return next(iter(ranked_models(results, plans=plans, trainer=trainer)))
-    found = _finished(results, f"{trainer or '*'}__{plans}__{configuration}")
+    found = _finished(results, f"{_one(trainer)}__{plans}__{glob.escape(configuration)}")
     if not found:
         known = ", ".join(folder.name for folder in _finished(results, "*__*__*")) or "none"
         raise FileError(
@@ -42,7 +43,7 @@ def ranked_models(results: Path, *, plans: str = "plans", trainer: str | None = 
 
     Over the cases that all of them held out; where they share none, over each one's own, with a warning.
     """
-    held_out = {folder: held_out_scores(folder) for folder in _finished(results, f"{trainer or '*'}__{plans}__*")}
+    held_out = {folder: held_out_scores(folder) for folder in _finished(results, f"{_one(trainer)}__{plans}__*")}
     held_out = {folder: cases for folder, cases in held_out.items() if cases}
     shared = set.intersection(*map(set, held_out.values())) if held_out else set()
     if held_out and not shared:
@@ -70,6 +71,11 @@ def _mean_dice(cases: dict[str, dict[str, ClassScores]], chosen: set[str]) -> fl
     from autoseg.evaluation import summarize
 
     return summarize({case: scores for case, scores in cases.items() if case in chosen}).mean_dice
+
+
+def _one(trainer: str | None) -> str:
+    """The pattern of one trainer, or of any."""
+    return "*" if trainer is None else glob.escape(trainer)
 
 
 def _finished(results: Path, pattern: str) -> list[Path]:

@@ -60,8 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def plan_and_preprocess(arguments: argparse.Namespace) -> int:
     """Work through the datasets; one with errors stops the command."""
-    from autoseg.workspace import Workspace
+    from autoseg.workspace import Workspace, check_plans_name
 
+    check_plans_name(arguments.plans_name)
     workspace = Workspace.open(arguments.root)
     names = [workspace.dataset_name(name) for name in arguments.dataset]
     for name in dict.fromkeys(names):

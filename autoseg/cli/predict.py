@@ -94,7 +94,9 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     from autoseg.errors import OptionError
+    from autoseg.workspace import check_plans_name
 
+    check_plans_name(arguments.plans_name)
     if arguments.model and (arguments.dataset or arguments.configuration):
         raise OptionError("--model stands in place of -d and -c.", "Give one or the other.")
     if not arguments.model and not (arguments.dataset and arguments.configuration):

@@ -144,6 +144,17 @@ def test_mistakes_are_told(root: Path, capsys: pytest.CaptureFixture[str], argum
     assert not (root / "prepared" / NAME / "plans.json").exists()
 
 
+@pytest.mark.parametrize("name", ["*", "a/b", "..", "a__b", "splits", ""])
+def test_a_name_that_plans_cannot_have_is_told_before_anything_is_measured(
+    root: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(root, "--plans-name", name) == 2
+    told = capsys.readouterr()
+    assert f"Plans cannot be called {name!r}" in told.err
+    assert told.out == ""
+    assert not (root / "prepared").exists()
+
+
 def test_the_peers_plan_can_be_made_without_a_gpu(root: Path) -> None:
     assert run(root, "--device", "cuda", "--memory", "8G") == 0
     stage = read_plans(root / "prepared" / NAME / "plans.json").stages["3d_fullres"]

@@ -260,3 +260,16 @@ def test_what_does_not_fit_into_memory_is_refused_before_anything_is_written(roo
     assert run(root, images, "bounded", "--memory", "8G") == 0
     run(root, images, "free")
     assert_same(root / "bounded", root / "free")
+
+
+@pytest.mark.parametrize("name", ["*", "pl?ns", "plans/../plans"])
+def test_a_name_that_plans_cannot_have_finds_no_model(root: Path, images: Path, name: str, capsys) -> None:
+    assert run(root, images, "out", "--plans-name", name) == 2
+    assert f"Plans cannot be called {name!r}" in capsys.readouterr().err
+    assert not (root / "out").exists()
+
+
+def test_a_pattern_is_no_configuration(root: Path, images: Path, capsys) -> None:
+    assert run(root, images, "out", configuration="3d_*") == 2
+    assert "no trained model of the configuration '3d_*'" in capsys.readouterr().err
+    assert run(root, images, "out", "--trainer", "*") == 2
