@@ -20,13 +20,15 @@ def find_model(results: Path, configuration: str, *, plans: str = "plans", train
     """The folder TRAINER__PLANS__CONFIGURATION below a dataset's results that holds a finished fold.
 
     configuration: "best" takes the one with the highest cross-validated Dice. trainer: None takes the only one there
-    is. Raises FileError where there is none, and OptionError, listing them, where there are several.
+    is. Raises PlanningError where the plans are there and have no such configuration, FileError where it is not
+    trained, and OptionError, listing them, where several trainers have.
     """
     if configuration == BEST:
         return next(iter(ranked_models(results, plans=plans, trainer=trainer)))
     found = _finished(results, f"{_one(trainer)}__{plans}__{glob.escape(configuration)}")
     if not found:
         known = ", ".join(folder.name for folder in _finished(results, "*__*__*")) or "none"
+        _check_planned(results, configuration, plans)
         raise FileError(
             results,
             f"has no trained model of the configuration {configuration!r} (trained: {known}).",
@@ -36,6 +38,16 @@ def find_model(results: Path, configuration: str, *, plans: str = "plans", train
         trainers = ", ".join(folder.name.split("__")[0] for folder in found)
         raise OptionError(f"{configuration} was trained by several trainers: {trainers}.", "Choose one with --trainer.")
     return found[0]
+
+
+def _check_planned(results: Path, configuration: str, plans: str) -> None:
+    """Training a configuration that the plans do not have is no remedy: tell what they have."""
+    from autoseg.plans import read_plans
+    from autoseg.workspace import Workspace
+
+    path = Workspace(results.parents[1]).plans_file(results.name, plans)
+    if path.exists():
+        read_plans(path).configuration_stages(configuration)
 
 
 def ranked_models(results: Path, *, plans: str = "plans", trainer: str | None = None) -> dict[Path, float]:

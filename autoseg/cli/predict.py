@@ -154,8 +154,8 @@ def _run(models: list[ModelFiles], cases: tuple[Case, ...], output: OutputFolder
             ]
         )
         ensemble.limit = _limit(ensemble, left, arguments)
-        for choice in [choice for model in ensemble.models for choice in model.choices]:
-            print(f"engine: {choice.backend} {choice.precision} ({choice.reason})")
+        for line in _engines(ensemble):
+            print(line)
         manifest = replace(manifest, engines=tuple(model.choices for model in ensemble.models))
         write_manifest(output.folder, manifest)
         progress = PredictionProgress(output.folder, manifest, len(left))
@@ -164,6 +164,17 @@ def _run(models: list[ModelFiles], cases: tuple[Case, ...], output: OutputFolder
         progress.raise_failures()
     print(f"predicted: {output.folder}")
     return 0
+
+
+def _engines(ensemble: Ensemble) -> list[str]:
+    """What computes each stage; its name is told where there are several."""
+    predictors = [predictor for chain in ensemble.chains for predictor in chain.every_predictor]
+    told = []
+    for predictor in predictors:
+        stage, choice = predictor.stage.name, predictor.choice
+        of = f" of {stage}" if len(predictors) > 1 else ""
+        told.append(f"engine{of}: {choice.backend} {choice.precision} ({choice.reason})")
+    return told
 
 
 def _limit(ensemble: Ensemble, cases: Sequence[Case], arguments: argparse.Namespace) -> Limit:

@@ -20,6 +20,7 @@ from autoseg.files import read_json
 from autoseg.geometry import Geometry
 from autoseg.inference.manifest import MANIFEST
 from autoseg.io import Volume, read_geometry, read_image, read_labels, write_image
+from autoseg.plans import write_plans
 
 QUICK = ["--flips", "none", "--precision", "fp32", "--device", "cpu", "--threads", "1"]
 RUN = "import sys; from autoseg.cli.predict import main; sys.exit(main(sys.argv[1:]))"
@@ -273,3 +274,25 @@ def test_a_pattern_is_no_configuration(root: Path, images: Path, capsys) -> None
     assert run(root, images, "out", configuration="3d_*") == 2
     assert "no trained model of the configuration '3d_*'" in capsys.readouterr().err
     assert run(root, images, "out", "--trainer", "*") == 2
+
+
+def test_a_configuration_that_was_never_planned_is_told_so(root: Path, images: Path, write_model, capsys) -> None:
+    plans = write_model(root / "elsewhere")
+    write_plans(root / "prepared" / "Dataset001_Small" / "plans.json", plans)
+    assert run(root, images, "out", configuration="3d_huge") == 2
+    told = capsys.readouterr().err
+    assert "The plans 'plans' have no configuration '3d_huge'. " in told.replace("\n", " ")
+    assert "They have 3d_fullres, 2d, 3d_cascade" in told
+    assert "autoseg_train" not in told
+    assert run(root, images, "out", configuration="2d") == 2
+    assert "Train it with autoseg_train Dataset001_Small 2d" in capsys.readouterr().err
+
+
+def test_engines_are_told_by_their_stage_where_there_are_several(root: Path, images: Path, write_model, capsys) -> None:
+    write_model(root / RESULTS / "cascade__plans__3d_cascade", configuration="3d_cascade")
+    assert run(root, images, "out", "--backend", "torch", configuration="3d_cascade") == 0
+    told = capsys.readouterr().out
+    assert "engine of 3d_lowres: torch fp32 (" in told
+    assert "engine of 3d_cascade_fullres: torch fp32 (" in told
+    assert run(root, images, "plain", "--backend", "torch") == 0
+    assert "engine: torch fp32 (" in capsys.readouterr().out
