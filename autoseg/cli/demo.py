@@ -6,10 +6,15 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autoseg.cli import app
 
+if TYPE_CHECKING:
+    from autoseg.workspace import Workspace
+
 DATASET_ID = 999
+RECORD = "autoseg_demo.json"
 EPILOG = """It runs the commands that a user would type, and shows each of them:
 convert, plan_and_preprocess, train, predict, evaluate."""
 
@@ -35,6 +40,7 @@ def demo(options: argparse.Namespace) -> int:
 
     started = time.monotonic()
     workspace = Workspace.open(options.root or Path("autoseg_demo").absolute())
+    _begin(workspace, options)
     for name, arguments in _commands(workspace.root, options):
         arguments = [*arguments, "--root", str(workspace.root)]
         print(f"\n$ autoseg_{name} {' '.join(arguments)}", flush=True)
@@ -45,6 +51,35 @@ def demo(options: argparse.Namespace) -> int:
             _write_two_folds(workspace.raw(workspace.dataset_name(str(DATASET_ID))))
     print(f"\nEverything lies in {workspace.root}; the demo took {time.monotonic() - started:.0f} s.")
     return 0
+
+
+def _begin(workspace: Workspace, options: argparse.Namespace) -> None:
+    """Make the folder ready for these options: another budget trains anew, other phantoms need another folder.
+
+    The same options go on with what an earlier demo has finished.
+    """
+    import shutil
+
+    from autoseg.errors import OptionError
+    from autoseg.files import read_json, write_json
+    from autoseg.workspace import full_name
+
+    record = workspace.root / RECORD
+    wanted = {name: getattr(options, name) for name in ("cases", "test_cases", "seed", "budget")}
+    found = read_json(record) if record.exists() else {}
+    for name, value in wanted.items():
+        if name != "budget" and found.get(name, value) != value:
+            flag = f"--{name.replace('_', '-')}"
+            raise OptionError(
+                f"{workspace.root} holds a demo with {flag} {found[name]}, not {value}.",
+                "Give another folder with --root, or remove this one.",
+            )
+    results = workspace.results(full_name(DATASET_ID, "Phantom"))
+    if found.get("budget") != wanted["budget"] and results.exists():
+        before = f"for {found['budget']}" if "budget" in found else "with other settings"
+        print(f"Trained {before} before: the models are removed and trained anew for {wanted['budget']}.")
+        shutil.rmtree(results)
+    write_json(record, wanted)
 
 
 def _commands(root: Path, options: argparse.Namespace) -> list[tuple[str, list[str]]]:
