@@ -61,8 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train and tell the result."""
+    from autoseg.runtime.allocator import keep_freed_memory
     from autoseg.workspace import Workspace
 
+    keep_freed_memory()
     workspace = Workspace.open(arguments.root)
     name = workspace.dataset_name(arguments.dataset)
     plans = _read_plans(workspace.plans_file(name, arguments.plans_name), arguments.dataset)

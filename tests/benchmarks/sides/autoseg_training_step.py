@@ -15,6 +15,7 @@ from typing import Any
 from autoseg.dataset import read_dataset
 from autoseg.files import read_json, write_json
 from autoseg.plans import read_plans
+from autoseg.runtime.allocator import keep_freed_memory
 from autoseg.training.loop import Hook, TrainingLoop
 from autoseg.training.options import TrainingOptions
 from autoseg.workspace import Workspace
@@ -61,6 +62,7 @@ class Clock(Hook):
 def main(request_file: str, answer_file: str) -> None:
     """Time iterations of the standard trainer."""
     request = read_json(request_file)
+    keep_freed_memory()
     clock = Clock(request["warm_up"] + request["iterations"])
     make_loop = TrainingLoop.__init__
 
