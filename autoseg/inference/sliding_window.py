@@ -143,12 +143,10 @@ class _Sums:
                 self._add(window, at)
 
     def leave_gpu(self) -> bool:
-        """Move the sums to the host; False where they are there already."""
-        if self._planes is None:
-            moved, self.device = self.device != "cpu", "cpu"
-            return moved
-        self.device = "cpu"
-        return self._planes.leave_gpu()
+        """Move the sums to the host, and the weights with them; False where they are there already."""
+        moved, self.device = self.device != "cpu", "cpu"
+        self._path = self._path.on("cpu")
+        return moved if self._planes is None else self._planes.leave_gpu()
 
     def finish(self, done: int) -> None:
         """Hand on what the windows after the first `done` do not touch."""
@@ -169,7 +167,7 @@ class _Sums:
         except RuntimeError as error:
             if not is_out_of_memory(error) or not self.leave_gpu():
                 raise
-            planes.add(window.cpu(), place, self._path.on("cpu").weights(at))
+            planes.add(window.cpu(), place, self._path.weights(at))
 
     def _opened(self, classes: int) -> OpenPlanes:
         if self._planes is None:

@@ -75,7 +75,8 @@ class ScoredCase:
         if name not in self._found:
             target = Target.of(self.prediction, name, self.labels)
             box = None if target is None else target.box
-            self._found[name] = box, {rule: self._effect(target, rule) for rule in rules}
+            components = None if target is None else Components.of(target.mask)
+            self._found[name] = box, {rule: self._effect(target, rule, components) for rule in rules}
         return self._found[name][1]
 
     def take(self, effect: Effect) -> None:
@@ -94,10 +95,10 @@ class ScoredCase:
             if name is not None and name not in names and not _reaches(box, places)
         }
 
-    def _effect(self, target: Target | None, rule: Rule) -> Effect:
+    def _effect(self, target: Target | None, rule: Rule, components: Components | None) -> Effect:
         if target is None:
             return Effect(np.empty(0, np.int64), np.empty(0, self.prediction.dtype), np.zeros_like(self.counts))
-        after = target.after(rule, self.labels, self.voxel_volume_mm3)
+        after = target.after(rule, self.labels, self.voxel_volume_mm3, components)
         changed = np.nonzero(after != target.part)
         places = tuple(part + one.start for part, one in zip(changed, target.box.slices, strict=True))
         where = np.ravel_multi_index(places, self.prediction.shape)

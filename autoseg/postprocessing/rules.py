@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -120,14 +119,11 @@ class Target:
         box = Box.around(mask)
         return None if box is None else cls(name, box, prediction[box.slices], mask[box.slices])
 
-    @cached_property
-    def components(self) -> Components:
-        """Of the mask; several rules share them."""
-        return Components.of(self.mask)
-
-    def after(self, rule: Rule, labels: Labels, voxel_volume_mm3: float) -> np.ndarray:
-        """The part as the rule leaves it, a new array."""
-        mask, after = self.mask, self._mask_after(rule, voxel_volume_mm3)
+    def after(
+        self, rule: Rule, labels: Labels, voxel_volume_mm3: float, components: Components | None = None
+    ) -> np.ndarray:
+        """The part as the rule leaves it, a new array. components: of the mask, where several rules share them."""
+        mask, after = self.mask, self._mask_after(rule, voxel_volume_mm3, components)
         cleaned = self.part.copy()
         if self.name is not None and labels.has_regions:
             regions = [after if name == self.name else labels.mask(cleaned, name) for name in labels.names]
@@ -138,8 +134,10 @@ class Target:
             cleaned[after & (cleaned == 0)] = labels.classes[self.name][0]
         return cleaned
 
-    def _mask_after(self, rule: Rule, voxel_volume_mm3: float) -> np.ndarray:
-        return filled(self.mask) if rule.kind == "fill_holes" else self.components.kept(rule, voxel_volume_mm3)
+    def _mask_after(self, rule: Rule, voxel_volume_mm3: float, components: Components | None) -> np.ndarray:
+        if rule.kind == "fill_holes":
+            return filled(self.mask)
+        return (components or Components.of(self.mask)).kept(rule, voxel_volume_mm3)
 
 
 @dataclass(frozen=True, eq=False)
