@@ -22,6 +22,7 @@ from autoseg.files import to_json
 from autoseg.losses import build_loss
 from autoseg.losses.deep_supervision import DeepSupervision
 from autoseg.networks import build_network
+from autoseg.networks.shared import SharedNetwork
 from autoseg.networks.storage import save_network
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels, PreparedStore
@@ -75,10 +76,8 @@ def fit(task: FittingTask, settings: TrainingSettings) -> None:
     if task.model_file.exists():
         return
     torch.manual_seed(settings.seed)
-    network = _network(task).to(settings.device)
+    network = _network(task, settings).to(settings.device)
     network.to(memory_format=memory_format(task.stage))  # type: ignore[call-overload]
-    if settings.pretrained:
-        load_pretrained(network, Path(settings.pretrained), task.job.dataset.labels)
     average = WeightAverage(network, settings.weight_average)
     checkpoint = task.folder / "checkpoint_latest.safetensors"
     hooks = _hooks(task, settings, average)
@@ -88,10 +87,14 @@ def fit(task: FittingTask, settings: TrainingSettings) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-def _network(task: FittingTask) -> nn.Module:
+def _network(task: FittingTask, settings: TrainingSettings) -> nn.Module:
     network: Any = build_network(task.stage.network)
     network.decoder.expect_background(exclusive=not task.job.dataset.labels.has_regions)
-    return network
+    if settings.pretrained:
+        load_pretrained(network, Path(settings.pretrained), task.job.dataset.labels)
+    sharing = task.job.plans.sharing(task.stage)
+    is_shared = task.stage.network_name != task.stage.name
+    return SharedNetwork(network, [stage.name for stage in sharing]) if is_shared else network
 
 
 def memory_format(stage: StagePlan) -> Any:

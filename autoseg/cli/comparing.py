@@ -12,13 +12,21 @@ from typing import Any
 from autoseg.cli import plan_and_preprocess, predict, train
 from autoseg.cli.plan_and_preprocess import plan_dataset, suggested_configuration, training_target
 from autoseg.cli.train import make_trainer
-from autoseg.cli.variants import CONFIGURATION, Variant, check_command_lines, folder_names, make_variants, split_values
+from autoseg.cli.variants import (
+    CONFIGURATION,
+    OF_TWO_STAGES,
+    Variant,
+    check_command_lines,
+    folder_names,
+    make_variants,
+    split_values,
+)
 from autoseg.dataset import read_dataset
 from autoseg.errors import OptionError
 from autoseg.evaluation import EvaluationOptions, Summary, evaluate_folders, read_summary, summarize
 from autoseg.files import read_artefact, write_json
 from autoseg.labels import Labels
-from autoseg.plans import Plans, read_plans, write_plans
+from autoseg.plans import TWO_STAGE, Plans, read_plans, write_plans
 from autoseg.training.reporting import duration
 from autoseg.workspace import Workspace
 
@@ -151,7 +159,7 @@ class Comparing:
         """A training; each further seed has the same plans under a name of their own, and so its own model folder."""
         plans = plans if seed == 0 else replace(plans, name=f"{plans.name}-seed-{seed}")
         configuration = variant.options.get(CONFIGURATION) or self.arguments.configuration
-        configuration = configuration or suggested_configuration(plans)
+        configuration = configuration or (TWO_STAGE if self.what in OF_TWO_STAGES else suggested_configuration(plans))
         words = [self.dataset, configuration, "--plans-name", plans.name, "--seed", str(seed), *variant.training()]
         words += ["--device", self.settings.device, "--folds", *self.arguments.folds]
         trainer = make_trainer(self.workspace, self.dataset, plans, train.make_parser().parse_args(words))
