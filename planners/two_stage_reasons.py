@@ -131,8 +131,6 @@ def _network_decision(organ: OrganDraft, found: TwoStage) -> Decision:
     draft = organ.draft
     pair = len(organ.group.region.organs) == 2
     numbers: dict[str, object] = {"batch_size": draft.batch_size, "boxes": organ.group.cases}
-    if draft.choice is not None:
-        numbers |= {"iterations": draft.choice.iterations, "wanted_iterations": draft.choice.wanted}
     return Decision(
         f"{organ.group.stage_name}.widths",
         [level.encoder_widths[-1] for level in draft.spec.levels],
