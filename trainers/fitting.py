@@ -37,7 +37,7 @@ from autoseg.training.schedules import Cycles
 from trainers.job import Job
 from trainers.pretrained import load_pretrained
 from trainers.scoring import PatchScore
-from trainers.whole import WholeCases
+from trainers.whole import WholeCases, WholeRegions
 
 VALIDATION_SHARE = 0.04
 
@@ -91,7 +91,7 @@ def _network(task: FittingTask, settings: TrainingSettings) -> nn.Module:
     network: Any = build_network(task.stage.network)
     network.decoder.expect_background(exclusive=not task.job.dataset.labels.has_regions)
     if settings.pretrained:
-        load_pretrained(network, Path(settings.pretrained), task.job.dataset.labels)
+        load_pretrained(network, Path(settings.pretrained), task.job.dataset.labels, organ=task.stage.name)
     sharing = task.job.plans.sharing(task.stage)
     is_shared = task.stage.network_name != task.stage.name
     return SharedNetwork(network, [stage.name for stage in sharing]) if is_shared else network
@@ -117,8 +117,8 @@ def _hooks(task: FittingTask, settings: TrainingSettings, average: WeightAverage
         hooks.append(validation)
         if settings.patience:
             hooks.append(EarlyStopping(validation, settings.patience))
-        if settings.whole_validation_epochs and task.regions is None:
-            score = WholeCases(task, settings.device)
+        if settings.whole_validation_epochs:
+            score = (WholeCases if task.regions is None else WholeRegions)(task, settings.device)
             hooks.append(WholeVolumeValidation(score, average, settings.whole_validation_epochs))
     return [*hooks, Reporter(task.title), History(task.folder)]
 

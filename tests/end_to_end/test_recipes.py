@@ -14,11 +14,13 @@ from dataset_conversion.phantom import write_phantom_dataset
 from planners.recipes import RECIPES
 
 NAME = "Dataset001_Phantom"
+ORGANS = {"head_neck_thesis": "organ_brainstem", "liver_coarse_to_fine": "organ_liver"}
 SITES = {"head_neck_thesis": "head", "liver_coarse_to_fine": "liver"}
 SMALL = {
     "head_neck_thesis": ["--patch-size", "16,16,16", "--base-filters", 4, "--pooling", 2],
     "liver_coarse_to_fine": [
-        *("--patch-size", "16,16,16", "--widths", "4,8,8", "--locate-shape", "12,12,12", "--region-margin", 2)
+        *("--patch-size", "16,16,16", "--widths", "4,8,8", "--locate-shape", "12,12,12", "--region-margin", 2),
+        *("--validate-whole", 2),
     ],
 }
 
@@ -50,6 +52,8 @@ def test_a_recipe_runs_from_end_to_end(name: str, root: Path, capsys: pytest.Cap
         assert settings["loss"] == planned["loss"]
         moved_and_crops = (settings["shift_voxels"], settings["crops_per_case"])
         assert moved_and_crops == ((8, 1) if name == "head_neck_thesis" else (0, 4))
+    (history,) = (model / "stages" / ORGANS[name] / "fold_0").glob("*.jsonl")
+    assert ("whole_validation_dice" in history.read_text()) == (name == "liver_coarse_to_fine")
     out = root / "out"
     assert command("predict", "--model", model, "-i", raw / "imagesTs", "-o", out, root=root) == 0
     assert command("evaluate", out, raw / "labelsTs", "--no-surface", root=root) == 0

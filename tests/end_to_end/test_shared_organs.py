@@ -20,7 +20,7 @@ from dataset_conversion.phantom import write_phantom_dataset
 NAME = "Dataset001_Phantom"
 SMALL = ["--base-filters", 8, "--pooling", 2, "--patch-size", "16,24,24", "--device", "cpu", "--budget", "60s"]
 TRAIN = ["train", 1, "3d_two_stage", "--folds", 0, 1, "--iterations-per-epoch", 1, "--threads", 1]
-TRAIN += ["--precision", "fp32"]
+TRAIN += ["--precision", "fp32", "--validate-whole", 3]
 
 
 def command(name: str, *arguments: object, root: Path) -> int:
@@ -83,6 +83,13 @@ def test_there_is_one_network_for_all_organs(model: Path) -> None:
 def test_the_run_that_was_stopped_went_on(model: Path) -> None:
     lines = (model / "stages" / "organs" / "fold_0" / "training.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [0, 1, 2]
+
+
+def test_held_out_regions_are_scored_whole_by_the_network_of_their_organ(model: Path) -> None:
+    lines = (model / "stages" / "organs" / "fold_0" / "training.jsonl").read_text().splitlines()
+    assert ["whole_validation_dice" in json.loads(line) for line in lines] == [False, False, True]
+    organs = {name for name, stage in plans_of(model).stages.items() if stage.region}
+    assert set(json.loads(lines[2])["whole_validation_dice"]) == organs
 
 
 def test_every_organ_finds_its_network_in_the_file(model: Path) -> None:
