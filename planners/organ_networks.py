@@ -14,8 +14,9 @@ from planners.stages import StageDraft, StagePlanner
 
 ORGAN_OUTPUTS = 2
 """Logits of an organ's network: everything else, and the organ."""
-ROUNDS = 2
-"""Of drafting the networks and dividing the budget among them: the first begins with equal parts."""
+USUAL_WIDTH = 16
+"""Channels of the finest level with which iterations are compared."""
+UNLIMITED_SECONDS = 1e9
 TRUNK = "organs"
 SHARED_TIME = 0.5
 """Of the organs' budget, for a network that all share: each organ learns from the regions of the others too."""
@@ -51,15 +52,6 @@ class OrganDraft:
         choice, widest = self.draft.choice, planner.given_filters or max(budget.WIDTHS)
         return choice is None or (self.draft.base_filters == widest and choice.iterations >= choice.wanted)
 
-    def with_share(self, share: float, seconds: float | None) -> OrganDraft:
-        """The same network with another part of so many seconds."""
-        draft, choice = self.draft, self.draft.choice
-        if choice is not None and seconds is not None:
-            own = share * seconds
-            iterations = max(1, int(own / choice.seconds_per_iteration))
-            choice = replace(choice, iterations=iterations, wanted=budget.wanted_iterations(own))
-        return replace(self, draft=replace(draft, choice=choice), share=share)
-
 
 @dataclass(frozen=True)
 class Trunk:
@@ -71,16 +63,23 @@ class Trunk:
 
 
 def one_each(groups: Sequence[OrganGroup], fullres: Grid, planner: StagePlanner) -> tuple[OrganDraft, ...]:
-    """A network for each, as the time affords: the budget is divided by what an iteration of each costs.
+    """A network for each, as its part of the time affords: the budget is divided by what iterations cost.
 
-    All get about as many iterations so. The parts decide the networks, and these the parts: two rounds of it.
+    All are to have as many; an iteration costs what it would on a patch that holds the region, with one width for all.
     """
-    shares: Sequence[float] = [1 / len(groups)] * len(groups)
-    for _ in range(ROUNDS):
-        drafts = [_own(group, fullres, planner, share) for group, share in zip(groups, shares, strict=True)]
-        shares = budget.parts_by_cost([draft.work for draft in drafts])
-    seconds = planner.options.budget_seconds
-    return tuple(draft.with_share(share, seconds) for draft, share in zip(drafts, shares, strict=True))
+    shares = budget.parts_by_cost([math.sqrt(_usual_work(group, fullres, planner)) for group in groups])
+    return tuple(_own(group, fullres, planner, share) for group, share in zip(groups, shares, strict=True))
+
+
+def _usual_work(group: OrganGroup, fullres: Grid, planner: StagePlanner) -> int:
+    """Multiply-adds of an iteration, were there time enough for the whole region at the full resolution."""
+    options = planner.options
+    filters = planner.given_filters or USUAL_WIDTH
+    timeless = replace(options.target, budget_seconds=UNLIMITED_SECONDS)
+    overrides = options.overrides if options.overrides.widths else replace(options.overrides, base_filters=filters)
+    unhurried = replace(planner, options=replace(options, target=timeless, overrides=overrides))
+    own = _for_organs(unhurried, 1, group.cases)
+    return _drafted(group, region_grids(group, fullres)[0], own, 1).work
 
 
 def shared_by_all(

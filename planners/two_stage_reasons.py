@@ -149,17 +149,14 @@ def _training_decision(organ: OrganDraft, found: TwoStage, options: PlanningOpti
     plan = training_plan(organ.draft, options, share=organ.share)
     length = duration(plan.budget_seconds) if plan.budget_seconds else f"{plan.epochs} epochs"
     numbers: dict[str, object] = {"budget_share": round(organ.share, 4), "multiply_adds_per_iteration": organ.work}
-    rule = (
-        "All organs together are one stage; a network's part of its budget is that of its iterations in their cost, so "
-    )
-    rule += f"that all get about as many, but no part is under {LEAST_PART:g} of an equal one."
-    rejected = "Equal parts: a large organ would get a few iterations in the time in which a small one gets thousands."
+    rule = "All organs together are one stage. A network's part of its budget goes by the root of what iterations over "
+    rule += f"its region cost, between equal parts and parts by cost; at least {LEAST_PART:g} of an equal one."
+    rejected = "Equal parts starve large organs; parts by the cost alone starve all but the largest."
     if found.trunk is not None:
         rule = f"All organs are trained together, in {SHARED_TIME:.0%} of the budget of one network each."
         rejected = "All of that time: each organ learns from the regions of the others too."
-    elif options.budget_seconds is not None:
-        choice = organ.draft.choice
-        numbers |= {} if choice is None else {"iterations": choice.iterations, "wanted_iterations": choice.wanted}
+    choice = organ.draft.choice
+    numbers |= {} if choice is None else {"iterations": choice.iterations, "wanted_iterations": choice.wanted}
     return Decision(
         f"{organ.group.stage_name}.training",
         f"{plan.optimizer}, {plan.schedule}, {plan.loss}; {length}",

@@ -20,8 +20,8 @@ def load_pretrained(network: nn.Module, source: Path, labels: Labels, *, organ: 
     """Copy weights of a finished model into a network, in place, and report what was left at random.
 
     source: a model folder (its first fold is taken), a fold's folder or a model.safetensors. Channels of the heads are
-    matched by the class names in the dataset.json of the source; other tensors by name and shape. organ: the stage whose
-    part is taken of a network that organs share.
+    matched by the class names in the dataset.json of the source; other tensors by name and shape. organ: the stage
+    whose part is taken of a network that organs share.
     """
     path = _model_file(source)
     earlier = load_network(path, organ=organ)

@@ -15,7 +15,6 @@ from planners.default import DefaultPlanner
 from planners.options import Overrides, PlanningOptions
 from planners.rules.budget import wanted_iterations
 from planners.rules.flips import windows_along
-from planners.rules.memory import multiply_adds
 
 
 def test_the_locator_comes_first_and_pairs_share_a_stage() -> None:
@@ -71,17 +70,26 @@ def test_an_organ_is_planned_for_the_iterations_that_its_share_buys() -> None:
     assert decision.numbers["wanted_iterations"] == wanted_iterations(seconds) != wanted_iterations(1800)
 
 
-@pytest.mark.parametrize("budget", [20, 300, 1800])
-def test_large_and_small_organs_get_about_as_many_iterations(budget: float) -> None:
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_larger_organ_has_a_larger_part_of_the_budget_but_no_part_is_tiny(device: str) -> None:
+    sizes = {"lens": (8.0, 8.0, 8.0), "eye": (24.0, 25.0, 26.0), "brainstem": (60.0, 40.0, 40.0)}
+    plans = plan(fingerprint(sizes | {"mandible": (90.0, 100.0, 120.0)}), device=device, two_stage="always")
+    parts = [stage.training.budget_share for stage in plans.stages.values() if stage.region]
+    assert parts == sorted(parts)
+    assert parts[0] == pytest.approx(0.5 / 4)
+    assert parts[-1] > 1.5 / 4
+
+
+@pytest.mark.parametrize("budget", [60, 300, 1800])
+def test_every_organ_gets_about_the_iterations_that_are_wanted(budget: float) -> None:
     plans = plan(fingerprint(SIZES | {"liver": (200.0, 180.0, 160.0)}), budget=budget, two_stage="always")
-    stages = [stage for stage in plans.stages.values() if stage.region]
-    costs = [stage.batch_size * multiply_adds(stage.network, stage.patch_size) for stage in stages]
-    parts = [stage.training.budget_share for stage in stages]
-    dear = [(part, cost) for part, cost in zip(parts, costs, strict=True) if part > 0.5 / len(parts) + 1e-9]
-    assert len({round(part / cost * max(costs), 6) for part, cost in dear}) == 1
-    assert min(parts) >= 0.5 / len(parts) - 1e-9
-    told = [made.numbers for made in plans.decisions if made.what in {f"{stage.name}.training" for stage in stages}]
-    assert all(numbers["iterations"] >= numbers["wanted_iterations"] for numbers in told)
+    told = [
+        made.numbers
+        for made in plans.decisions
+        if "wanted_iterations" in made.numbers and "budget_share" in made.numbers
+    ]
+    assert len(told) == 4
+    assert all(numbers["iterations"] >= 0.9 * numbers["wanted_iterations"] for numbers in told)
 
 
 def test_locator_and_margins_can_be_given() -> None:
