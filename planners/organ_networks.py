@@ -17,6 +17,7 @@ ORGAN_OUTPUTS = 2
 USUAL_WIDTH = 16
 """Channels of the finest level with which iterations are compared."""
 UNLIMITED_SECONDS = 1e9
+"""A budget that affords any patch."""
 TRUNK = "organs"
 SHARED_TIME = 0.5
 """Of the organs' budget, for a network that all share: each organ learns from the regions of the others too."""
@@ -63,9 +64,10 @@ class Trunk:
 
 
 def one_each(groups: Sequence[OrganGroup], fullres: Grid, planner: StagePlanner) -> tuple[OrganDraft, ...]:
-    """A network for each, as its part of the time affords: the budget is divided by what iterations cost.
+    """A network for each, as its part of the time affords.
 
-    All are to have as many; an iteration costs what it would on a patch that holds the region, with one width for all.
+    The budget is divided by the root of what an iteration over the region costs, one width for all: midway between
+    equal parts, which starve large organs, and parts by cost, which starve all but the largest.
     """
     shares = budget.parts_by_cost([math.sqrt(_usual_work(group, fullres, planner)) for group in groups])
     return tuple(_own(group, fullres, planner, share) for group, share in zip(groups, shares, strict=True))
