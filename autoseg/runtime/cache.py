@@ -22,20 +22,40 @@ def cache_folder() -> Path:
 
 
 def machine() -> dict[str, Any]:
-    """What a measurement depends on: the processor, the version of torch and the number of threads."""
+    """What a measurement depends on: the processor, the version of torch and the number of threads.
+
+    A name is not enough: virtual machines call processors of different generations "AMD EPYC".
+    """
     import torch
 
-    return {"processor": processor_name(), "torch": torch.__version__, "threads": torch.get_num_threads()}
+    return {
+        "processor": processor_name(),
+        "generation": processor_generation(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def processor_name() -> str:
     """The processor's name as the system gives it."""
+    return _processor().get("model name") or platform.processor() or platform.machine()
+
+
+def processor_generation() -> str:
+    """The numbers of the processor's generation as the system gives them; empty where it has none."""
+    numbers = _processor()
+    return ", ".join(f"{name} {numbers[name]}" for name in ("cpu family", "model", "stepping") if name in numbers)
+
+
+def _processor() -> dict[str, str]:
+    """What the system tells of the first processor."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+        return {}
+    pairs = (line.partition(":")[::2] for line in first.splitlines())
+    return {name.strip(): value.strip() for name, value in pairs}
 
 
 def recalled(name: str, key: Any) -> Any:

@@ -95,9 +95,10 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["momentum"] = torch.zeros_like(parameter)
         state["momentum"].mul_(group["momentum"]).add_(gradient)
-        matrix = (gradient + group["momentum"] * state["momentum"]).flatten(1)
+        step = gradient.add(state["momentum"], alpha=group["momentum"]).movedim(1, -1)
+        matrix = step.flatten(1)  # in the order of channels-last, where it copies nothing
         size = 0.2 * max(matrix.shape) ** 0.5
-        parameter.add_(orthogonalized(matrix).view(parameter.shape), alpha=-group["lr"] * size)
+        parameter.add_(orthogonalized(matrix).view(step.shape).movedim(-1, 1), alpha=-group["lr"] * size)
 
     def _adaptive(self, parameter: nn.Parameter, gradient: torch.Tensor, group: dict[str, Any]) -> None:
         state, (beta1, beta2) = self.state[parameter], group["betas"]
@@ -118,14 +119,22 @@ def is_matrix(parameter: torch.Tensor) -> bool:
 def orthogonalized(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """The matrix (rows, columns) with its singular values brought near one (within about .7 and 1.2), in its own type.
 
-    Newton-Schulz with the coefficients of Jordan et al., which favour speed over exactness.
+    Newton-Schulz with the coefficients of Jordan et al., which favour speed over exactness: x becomes p(x x^T) x in
+    each step. As every p commutes with x x^T, the steps are taken on that small matrix alone, and the product of all p
+    is applied to the large one at the end: two large matrix products in place of ten.
     """
     wide = matrix.shape[0] <= matrix.shape[1]
     x = matrix if wide else matrix.T
     x = x / (x.norm() + 1e-7)
-    for _ in range(steps):
-        gram = x @ x.T
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    gram = x @ x.T
+    product = torch.eye(len(x), dtype=x.dtype, device=x.device)
+    for step in range(steps):
+        factor = torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
+        factor.diagonal().add_(3.4445)
+        product = factor @ product
+        if step + 1 < steps:
+            gram = factor @ gram @ factor
+    x = product @ x
     return x if wide else x.T
 
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from autoseg.runtime.cache import cache_folder, machine, remembered
+from autoseg.runtime.cache import cache_folder, machine, processor_generation, remembered
 
 
 class Counter:
@@ -58,3 +59,19 @@ def test_machine_names_processor_torch_and_threads() -> None:
     assert found["torch"] == torch.__version__
     assert found["threads"] == torch.get_num_threads()
     assert found["processor"]
+    assert found["instructions"] == torch.backends.cpu.get_cpu_capability()
+
+
+def test_machines_of_the_same_name_and_another_generation_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for family in (25, 26):
+        described = f"model name : AMD EPYC\ncpu family : {family}\nmodel : 1\n\nmodel name : Other\n"
+        monkeypatch.setattr(Path, "read_text", partial(_given, described))
+        found.append(machine())
+    assert [one["processor"] for one in found] == ["AMD EPYC", "AMD EPYC"]
+    assert found[0] != found[1]
+    assert processor_generation() == "cpu family 26, model 1"
+
+
+def _given(text: str, *_: object, **__: object) -> str:
+    return text

@@ -49,6 +49,18 @@ def test_muon_steps_like_adamw_on_vectors() -> None:
     torch.testing.assert_close(first, second)
 
 
+@pytest.mark.parametrize("shape", [(8, 200), (200, 8), (32, 32), (64, 1728)])
+def test_orthogonal_steps_equal_those_taken_on_the_matrix_itself(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * torch.logspace(0, -4, shape[1])
+    x = matrix.double() if shape[0] <= shape[1] else matrix.double().T
+    x = x / x.norm()
+    for _ in range(5):  # as Jordan et al. write it down
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    x = x if shape[0] <= shape[1] else x.T
+    assert (orthogonalized(matrix) - x).norm() < 1e-3 * x.norm()
+
+
 def test_the_size_of_a_muon_step_does_not_depend_on_the_gradient() -> None:
     steps = []
     for scale in (1.0, 1e3):
