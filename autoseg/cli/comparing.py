@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.cli import plan_and_preprocess, predict, train
+from autoseg.cli.comparison_costs import VariantCost, cost_of, mean_cost
 from autoseg.cli.plan_and_preprocess import plan_dataset, suggested_configuration, training_target
 from autoseg.cli.train import make_trainer
 from autoseg.cli.variants import (
@@ -174,6 +175,17 @@ class Comparing:
             )
         return found
 
+    def costs(self, runs: Sequence[Run]) -> dict[str, VariantCost]:
+        """Per value of the option what its runs cost; after summaries()."""
+        found: dict[str, list[VariantCost]] = {variant.value: [] for variant in self.variants}
+        for run in runs:
+            predicted = None if self.arguments.images is None else self._predicted(run)
+            found[run.variant.value].append(cost_of(run.trainer.job.folder, self.arguments.folds[0], predicted))
+        return {value: mean_cost(costs) for value, costs in found.items()}
+
+    def _predicted(self, run: Run) -> Path:
+        return self.folder / "predicted" / f"{run.plans.name}-{run.trainer.job.configuration}"
+
     def _validated(self, run: Run) -> Summary:
         folds = [
             read_summary(run.trainer.job.folder / f"fold_{fold}" / "summary.json") for fold in self.arguments.folds
@@ -181,7 +193,7 @@ class Comparing:
         return summarize({case: scores for fold in folds for case, scores in fold.cases.items()})
 
     def _tested(self, run: Run) -> Summary:
-        out = self.folder / "predicted" / f"{run.plans.name}-{run.trainer.job.configuration}"
+        out = self._predicted(run)
         words = ["--model", str(run.trainer.job.folder), "-i", str(self.arguments.images), "-o", str(out), "--continue"]
         words += ["--device", self.settings.device, "--folds", *self.arguments.folds]
         print(f"\n$ autoseg_predict {' '.join(words)}", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,14 @@ def read_spec(path: Path | str) -> NetworkSpec:
     path = Path(path)
     with _opened(path, "cpu") as file:
         return _spec(file.metadata(), path)
+
+
+def count_weights(path: Path | str) -> int:
+    """How many values a stored network has, without reading them; errors as in load_network."""
+    path = Path(path)
+    with _opened(path, "cpu") as file:
+        _spec(file.metadata(), path)
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
 
 def _read(path: Path, device: str, organ: str | None) -> tuple[NetworkSpec, dict[str, Tensor]]:

@@ -129,3 +129,5 @@ def test_both_ways_are_compared_by_one_command(root: Path, capsys: pytest.Captur
     assert compare([*words[:3], *short, *words[8:], "--root", str(root)]) == 0
     found = json.loads((root / "results" / NAME / "comparisons" / "organ-models" / "comparison.json").read_text())
     assert list(found["variants"]) == ["one-each", "shared"]
+    costs = json.loads((root / "results" / NAME / "comparisons" / "organ-models" / "costs.json").read_text())
+    assert costs["shared"]["weights"] < costs["one-each"]["weights"]
