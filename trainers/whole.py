@@ -37,10 +37,13 @@ class WholeCases:
         cases = {name: score_case(dataset, name, self.predict(predictor, name)) for name in names}
         return {name: found.means["dice"].mean for name, found in summarize(cases).classes.items()}
 
-    def predictor(self, network: nn.Module, *, backend: str = "auto") -> StagePredictor:
-        """A network, ready to predict the prepared cases of its stage. backend: torch needs no time to get ready."""
+    def predictor(self, network: nn.Module, *, backend: str = "auto", further_volumes: int = 0) -> StagePredictor:
+        """A network, ready to predict the prepared cases of its stage.
+
+        backend: torch needs no time to get ready. further_volumes: that it will predict besides, see StagePredictor.
+        """
         job, options = self.task.job, PredictionOptions(device=self.device, backend=backend)
-        count = len(self.task.cases.validation)
+        count = len(self.task.cases.validation) + further_volumes
         return StagePredictor([network], job.plans, self.task.stage, job.dataset.labels, options, volumes=count)
 
     def predict(self, predictor: StagePredictor, case_id: str) -> Volume:

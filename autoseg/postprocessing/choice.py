@@ -81,7 +81,7 @@ class _Search:
 
     def __init__(self, cases: Sequence[ScoredCase], labels: Labels, workers: int) -> None:
         self.kept: list[KeptRule] = []
-        self.rules = {None: [Rule("largest_component")], **_rules(cases, labels)}
+        self.rules: dict[str | None, list[Rule]] = {None: [Rule("largest_component")], **_rules(cases, labels)}
         self._cases = cases
         self._workers = workers
         self._dice = _mean_over_cases([case.dice() for case in cases], len(labels.names))
