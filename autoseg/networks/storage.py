@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -129,7 +128,7 @@ def _unpacked(tensors: Mapping[str, Tensor], name: str, layout: Layout, network:
     if data.dtype != torch.uint8 or data.ndim != 1:
         raise OptionError(f"The packed tensor {name} is not a run of bytes.")
     try:
-        return torch.from_numpy(unpack(Packed(layout, np.array(data))))
+        return torch.from_numpy(unpack(Packed(layout, data.numpy())))
     except OptionError as error:
         raise OptionError(f"{name}: {error.fact}") from error
 
