@@ -52,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--save-probabilities", action="store_true", help="also write OUT/probabilities/CASE")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
     parser.add_argument(
-        "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="of the arithmetic"
+        "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16", "int8"), help="of the arithmetic"
     )
     parser.add_argument(
         "--backend",

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from autoseg.data.mirroring import left_right_exchange
 from autoseg.errors import OptionError
 from autoseg.inference.backends import Engine, EngineOptions, find_backend
 from autoseg.inference.backends.choice import Choice, Task, choose
+from autoseg.inference.backends.probe import Calibrated
 from autoseg.inference.sliding_window import EmptyWindows, Progress, WholeLogits, stream
 from autoseg.inference.windows import Windows, stream_order, window_starts
 from autoseg.labels import Labels
@@ -39,8 +41,8 @@ class PredictionOptions:
     overlap: of neighbouring windows, as a fraction of the patch. flips: None for what the plan says; "all" averages
     over every combination of the plan's mirror axes, "none" over none; a number takes that many flipped copies besides
     the plain one, in the plane first; a tuple gives the plan's axes.
-    precision: auto, fp32, bf16 or fp16. device: auto, cpu, cuda, cuda:1. backend: auto, torch, openvino, onnxruntime,
-    or package.module:Class (autoseg.inference.backends).
+    precision: auto, fp32, bf16, fp16 or int8. device: auto, cpu, cuda, cuda:1. backend: auto, torch, openvino,
+    onnxruntime, or package.module:Class (autoseg.inference.backends).
     batch_size: windows per call of the network; None for what is fast, see usual_batch_size.
     memory_bytes: what the process may hold at most; None for what is free.
     """
@@ -67,7 +69,7 @@ class StagePredictor:
 
     networks: one per fold, of one spec; each is used up by its engine before the next one is taken, so that an iterator
     holds one at a time. volumes: how many are to be predicted, which tells whether measuring engines pays. choice: the
-    engine that an earlier run took; None to choose now.
+    engine that an earlier run took; None to choose now. int8: the same networks in int8, where all of them have that.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class StagePredictor:
         *,
         volumes: int = 1,
         choice: Choice | None = None,
+        int8: Sequence[Calibrated] = (),
     ) -> None:
         options = options or PredictionOptions()
         self.stage = stage
@@ -90,18 +93,23 @@ class StagePredictor:
         self._first_class = 0 if labels.has_regions else 1
         self._prepare_flips(plans, labels, stage.flips if options.flips is None else options.flips)
         self.engines: list[Engine] = []
-        for network in networks:
+        for number, network in enumerate(networks):
             if choice is None:
                 windows = volumes * len(self.flips) * windows_of(plans, stage, options.overlap)
-                choice = self._choose(network, options, windows)
-            threads = torch.get_num_threads()
-            engine_options = EngineOptions(stage.patch_size, choice.precision, threads, device=self.device)
+                choice = self._choose(network, options, windows, int8[0] if int8 else None)
+            engine_options = EngineOptions(
+                stage.patch_size,
+                choice.precision,
+                torch.get_num_threads(),
+                device=self.device,
+                calibrated=Path(int8[number].file) if int8 else None,
+            )
             self.engines.append(find_backend(choice.backend).compile(network, engine_options))
             del network
         assert choice is not None, "a stage has a network"
         self.choice = choice
 
-    def _choose(self, network: Any, options: PredictionOptions, windows: float) -> Choice:
+    def _choose(self, network: Any, options: PredictionOptions, windows: float, int8: Calibrated | None) -> Choice:
         patch_size = self.stage.patch_size
         if self.device != "cpu":
             if options.backend not in ("auto", "torch"):
@@ -112,7 +120,7 @@ class StagePredictor:
                 network.spec, patch_size, self.stage.batch_size, device=self.device, wanted=options.precision
             )
             return Choice("torch", precision, "the engine of a GPU")
-        task = Task(network.spec, patch_size, self.windows.batch_size, torch.get_num_threads(), windows)
+        task = Task(network.spec, patch_size, self.windows.batch_size, torch.get_num_threads(), windows, int8)
         return choose(task, backend=options.backend, precision=options.precision)
 
     def _prepare_flips(self, plans: Plans, labels: Labels, flips: str | int | Ints) -> None:

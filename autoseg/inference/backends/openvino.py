@@ -8,18 +8,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from autoseg.errors import OptionError
+from autoseg.errors import FileError, OptionError
 from autoseg.inference.backends import Engine, EngineOptions
 from autoseg.inference.backends.tracing import traced
+from autoseg.plans import Ints
 
-PRECISION_NAMES = {"fp32": "f32", "bf16": "bf16"}
+PRECISION_NAMES = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""Of what is not in int8 already."""
 
 
 class OpenVinoBackend:
     """One stream over all threads, one window at a time: batches and parallel streams gained nothing that lasted."""
 
     packages: tuple[str, ...] = ("openvino",)
-    precisions: tuple[str, ...] = ("fp32", "bf16")
+    precisions: tuple[str, ...] = ("fp32", "bf16", "int8")
 
     def compile(self, network: nn.Module, options: EngineOptions) -> Engine:
         """An infer request for windows of a fixed size; see Backend."""
@@ -28,10 +30,31 @@ class OpenVinoBackend:
         if options.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise OptionError("OpenVINO does not compute bf16 on this processor.", "Use --precision fp32.")
         spec: Any = network.spec
-        shape = [1, spec.in_channels, *options.patch_size]
-        model = openvino.convert_model(traced(network), input=shape)
+        model = calibrated_model(options) if options.precision == "int8" else converted(network, options.patch_size)
         compiled = core.compile_model(model, "CPU", settings(options))
         return _Windows(compiled.create_infer_request(), (spec.out_channels, *options.patch_size))
+
+
+def converted(network: nn.Module, patch_size: Ints) -> Any:
+    """A network with its spec as OpenVINO's model, for one window of this size at a time."""
+    spec: Any = network.spec
+    return imported().convert_model(traced(network), input=[1, spec.in_channels, *patch_size])
+
+
+def calibrated_model(options: EngineOptions) -> Any:
+    """The model in int8 of these options. FileError where it is broken or made for other windows."""
+    if options.calibrated is None:
+        raise OptionError("There is no network in int8 here.", "Make one with autoseg_train --trainer int8.")
+    try:
+        model = imported().Core().read_model(options.calibrated)
+        shape = tuple(model.input(0).shape)
+    except RuntimeError as error:
+        raise FileError(options.calibrated, "is no model of OpenVINO's.", "Make it again.") from error
+    if shape[0] != 1 or shape[2:] != tuple(options.patch_size):
+        raise FileError(
+            options.calibrated, f"was made for windows {shape[2:]}, not {options.patch_size}.", "Make it again."
+        )
+    return model
 
 
 def settings(options: EngineOptions) -> dict[str, Any]:
