@@ -18,13 +18,12 @@ import torch
 from torch import nn
 
 from autoseg.errors import OptionError
-from autoseg.files import atomic_path
 from autoseg.inference.backends import EngineOptions, find_backend
-from autoseg.inference.backends.openvino import converted, imported
+from autoseg.inference.backends.openvino import converted, imported, write_openvino
 from autoseg.inference.backends.probe import ProbeRequest, lone_phantom, sampled
 from autoseg.plans import Ints
 
-INSTALL = 'python -m pip install -c constraints.txt -e ".[cpu,int8]"'
+INSTALL = 'python -m pip install -c constraints.txt -e ".[int8]"'
 PATCHES = 64
 """By which a network is calibrated; more take longer, all of them are held in memory."""
 
@@ -47,9 +46,7 @@ def calibrate(network: nn.Module, patches: Iterable[torch.Tensor], patch_size: I
     if not images:
         raise OptionError("int8 needs patches to be calibrated on, and there is none.", "Give training cases.")
     model = _quantized(converted(network, patch_size), images)
-    with atomic_path(path) as temporary, atomic_path(path.with_suffix(".bin")) as values:
-        assert values == temporary.with_suffix(".bin"), "OpenVINO names the values' file itself"
-        imported().save_model(model, temporary)
+    write_openvino(model, path)
 
 
 def _quantized(model: Any, images: list[Any]) -> Any:

@@ -64,6 +64,29 @@ class PredictionOptions:
             raise OptionError(f"--memory must be positive, not {self.memory_bytes}.")
 
 
+@dataclass(frozen=True)
+class Flipping:
+    """The flips over which a prediction averages.
+
+    flips: as tuples of plan axes, the plain one () first. left_right_axis: the axis whose flip exchanges classes;
+    None for none. partners: the number of the class that takes each class's place then.
+    """
+
+    flips: tuple[Ints, ...]
+    left_right_axis: int | None
+    partners: Ints
+
+    @classmethod
+    def of(cls, plans: Plans, labels: Labels, flips: str | int | Ints, *, is_2d: bool) -> Flipping:
+        """As in training: left and right are exchanged where labels can express it, else that axis is left out."""
+        exchange = left_right_exchange(labels, plans.left_right_pairs)
+        left_right_axis = plans.left_right_axis if plans.left_right_pairs else None
+        partners = range(len(labels.names)) if exchange is None else exchange.classes.tolist()
+        forbidden = left_right_axis if exchange is None else None
+        axes = tuple(axis for axis in plans.mirror_axes if axis != forbidden)
+        return cls(flip_axes(axes, flips, is_2d=is_2d), left_right_axis, tuple(partners))
+
+
 class StagePredictor:
     """The networks of one stage, ready to predict prepared images.
 
@@ -91,7 +114,8 @@ class StagePredictor:
         self.windows = Windows(stage.patch_size, options.overlap, batch_size)
         self._class_values = list(labels.classes.values()) if stage.previous_stage is not None else []
         self._first_class = 0 if labels.has_regions else 1
-        self._prepare_flips(plans, labels, stage.flips if options.flips is None else options.flips)
+        wanted_flips = stage.flips if options.flips is None else options.flips
+        self._flipping = Flipping.of(plans, labels, wanted_flips, is_2d=stage.is_2d)
         self.engines: list[Engine] = []
         for number, network in enumerate(networks):
             if choice is None:
@@ -123,14 +147,10 @@ class StagePredictor:
         task = Task(network.spec, patch_size, self.windows.batch_size, torch.get_num_threads(), windows, int8)
         return choose(task, backend=options.backend, precision=options.precision)
 
-    def _prepare_flips(self, plans: Plans, labels: Labels, flips: str | int | Ints) -> None:
-        """As in training: left and right are exchanged where labels can express it, else that axis is left out."""
-        exchange = left_right_exchange(labels, plans.left_right_pairs)
-        self._left_right_axis = plans.left_right_axis if plans.left_right_pairs else None
-        self._partners = list(range(len(labels.names))) if exchange is None else exchange.classes.tolist()
-        forbidden = self._left_right_axis if exchange is None else None
-        axes = tuple(axis for axis in plans.mirror_axes if axis != forbidden)
-        self.flips = flip_axes(axes, flips, is_2d=self.stage.is_2d)
+    @property
+    def flips(self) -> tuple[Ints, ...]:
+        """The flips to average over, as tuples of plan axes."""
+        return self._flipping.flips
 
     def order(self, shape: Sequence[int]) -> Order:
         """The order of axes in which logits arrive, for an image (z, y, x)."""
@@ -185,11 +205,11 @@ class StagePredictor:
         total: Tensor | None = None
         for axes in self.flips:
             dims = [axis + batch.ndim - 3 for axis in axes]
-            swap = self._left_right_axis in axes
+            swap = self._flipping.left_right_axis in axes
             flipped = self._with_class_channels(batch, swap).flip(dims)
             logits = reduce(torch.add, (engine(flipped) for engine in self.engines)).flip(dims)
             if swap:
-                logits = logits[:, _order(self._partners, self._first_class)]
+                logits = logits[:, _order(self._flipping.partners, self._first_class)]
             total = logits if total is None else total.add_(logits)
         assert total is not None
         return total.div_(len(self.flips) * len(self.engines))
@@ -198,7 +218,7 @@ class StagePredictor:
         """Replace the channel of previous labels by one channel per class, left and right exchanged on request."""
         if not self._class_values:
             return batch
-        order = self._partners if swap else range(len(self._class_values))
+        order = self._flipping.partners if swap else range(len(self._class_values))
         previous = batch[:, -1:]
         masks = [_is_any(previous, self._class_values[k]) for k in order]
         return torch.cat([batch[:, :-1], *(mask.to(batch.dtype) for mask in masks)], dim=1)
@@ -248,7 +268,7 @@ def _windows_over(shape: tuple[float, ...], patch_size: Ints, overlap: float) ->
     return math.prod(len(window_starts(math.ceil(length), patch, overlap)) for length, patch in axes)
 
 
-def _order(partners: list[int], first: int) -> list[int]:
+def _order(partners: Ints, first: int) -> list[int]:
     return list(itertools.chain(range(first), (first + k for k in partners)))
 
 

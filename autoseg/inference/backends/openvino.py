@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from autoseg.errors import FileError, OptionError
+from autoseg.files import atomic_path
 from autoseg.inference.backends import Engine, EngineOptions
-from autoseg.inference.backends.tracing import traced
+from autoseg.inference.backends.tracing import IMAGE, LOGITS, traced
 from autoseg.plans import Ints
 
 PRECISION_NAMES = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -39,6 +41,19 @@ def converted(network: nn.Module, patch_size: Ints) -> Any:
     """A network with its spec as OpenVINO's model, for one window of this size at a time."""
     spec: Any = network.spec
     return imported().convert_model(traced(network), input=[1, spec.in_channels, *patch_size])
+
+
+def write_openvino(model: Any, path: Path, *, name_ports: bool = False) -> None:
+    """Write OpenVINO's model as path (.xml) and, beside it, .bin; each whole or not at all.
+
+    name_ports: call its input and its output by the names that an exported network has.
+    """
+    if name_ports:
+        model.input(0).set_names({IMAGE})
+        model.output(0).set_names({LOGITS})
+    with atomic_path(path) as temporary, atomic_path(path.with_suffix(".bin")) as values:
+        assert values == temporary.with_suffix(".bin"), "OpenVINO itself names the file of the values"
+        imported().save_model(model, temporary, compress_to_fp16=False)
 
 
 def calibrated_model(options: EngineOptions) -> Any:
