@@ -23,7 +23,9 @@ def magnitude(network: nn.Module, coupling: Coupling) -> Scores:
     makes layers comparable.
     """
     tensors = dict(network.named_parameters())
-    return {name: _vote([_absolute_sums(tensors, part) for part in group.convolutions]) for name, group in _of(coupling)}
+    return {
+        name: _vote([_absolute_sums(tensors, part) for part in group.convolutions]) for name, group in _of(coupling)
+    }
 
 
 def scale(network: nn.Module, coupling: Coupling) -> Scores:

@@ -62,9 +62,7 @@ class OrderedSum(nn.Module):
         inner, axes = self.inner, len(self.inner.kernel_size)
         pads = [pad for edge in reversed(inner.padding) for pad in (edge, edge)]
         x = torch.nn.functional.pad(x, pads)
-        edges = [
-            (n - k) // s + 1 for n, k, s in zip(x.shape[2:], inner.kernel_size, inner.stride, strict=True)
-        ]
+        edges = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], inner.kernel_size, inner.stride, strict=True)]
         total = x.new_zeros(len(x), len(inner.weight), *edges)
         for tap in torch.cartesian_prod(*(torch.arange(k) for k in inner.kernel_size)).reshape(-1, axes).tolist():
             cut = tuple(slice(t, t + s * (n - 1) + 1, s) for t, s, n in zip(tap, inner.stride, edges, strict=True))
