@@ -8,4 +8,9 @@ TRAINERS = {
     "standard": "trainers.standard:StandardTrainer",
     "cascade": "trainers.cascade:CascadeTrainer",
     "two_stage": "trainers.two_stage:TwoStageTrainer",
+    "channel_pruning": "trainers.channel_pruning:ChannelPruningTrainer",
+    "compress": "trainers.compress:CompressTrainer",
 }
+
+COMPRESSING = ("channel_pruning", "compress")
+"""Those that make a finished model smaller, and take the options of compression."""

@@ -1,7 +1,7 @@
 """Channel pruning: choose filters, mask them, cut them out of the structure.
 
-The cut network computes what the masked one does: a masked filter has zero weights, and its normalisation zero scale and
-shift, so that its map is zero and adds nothing to whatever reads it.
+The cut network computes what the masked one does: a masked filter has zero weights, and its normalisation zero scale
+and shift, so that its map is zero and adds nothing to whatever reads it.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def channel_masks(network: nn.Module, coupling: Coupling, kept: Mapping[str, Ten
     Those who read a channel that goes are masked too: their weights there act on zeros. Parameters that keep everything
     have no mask.
     """
-    tensors, masks = dict(network.named_parameters()), {}
+    tensors = dict(network.named_parameters())
+    masks: dict[str, Tensor] = {}
     _check_covers(tensors, coupling)
     for group, part in coupling.parts:
         gone = torch.ones(group.width, dtype=torch.bool)

@@ -134,7 +134,8 @@ def channel_groups(spec: NetworkSpec) -> Coupling:
 
 def _wire_plain(wiring: _Wiring) -> list[_Growing]:
     """Convolution blocks one after the other; gives what each level hands on."""
-    features, inputs = [], []
+    features: list[_Growing] = []
+    inputs: list[_Growing] = []
     for number, level in enumerate(wiring.spec.levels):
         for position, width in enumerate(level.encoder_widths):
             prefix = f"encoder.{number}.{position}"
