@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 from trainers.channel_pruning import pruning_steps
-from trainers.compressing import Chain, begin_folder
+from trainers.compressing import Chain, Step, begin_folder
+from trainers.int8 import int8_steps
 from trainers.job import Job, TrainingResult
+from trainers.quantization import quantization_steps
 from trainers.source import source_of
+from trainers.threshold_pruning import threshold_steps
 from trainers.usual import usual_trainer
 
-METHODS = {"channel_pruning": pruning_steps}
+METHODS: dict[str, Callable[[Chain], list[Step]]] = {
+    "channel_pruning": pruning_steps,
+    "threshold_pruning": threshold_steps,
+    "quantization": quantization_steps,
+    "int8": int8_steps,
+}
 """In the order in which they are applied: each gives its steps for a chain."""
 
 
@@ -34,4 +43,8 @@ class CompressTrainer:
         """Make what is not made yet."""
         chain = self.chain
         begin_folder(chain.job)
-        return chain.run([step for steps in METHODS.values() for step in steps(chain)])
+        return chain.run(self._steps())
+
+    def _steps(self) -> list[Step]:
+        wanted = self.chain.compression.methods
+        return [step for name, steps in METHODS.items() if name in wanted for step in steps(self.chain)]

@@ -22,6 +22,7 @@ from autoseg.files import to_json
 from autoseg.losses import build_loss
 from autoseg.losses.deep_supervision import DeepSupervision
 from autoseg.networks import build_network
+from autoseg.networks.levels import Grid
 from autoseg.networks.storage import save_network
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels, PreparedStore
@@ -127,9 +128,9 @@ def trained(
     return average.network
 
 
-def finish_fitting(task: FittingTask, network: nn.Module) -> None:
-    """Write the finished network; the checkpoint is not needed any more."""
-    save_network(task.model_file, network)
+def finish_fitting(task: FittingTask, network: nn.Module, grids: Mapping[str, Grid] | None = None) -> None:
+    """Write the finished network; the checkpoint is not needed any more. grids: as in save_network."""
+    save_network(task.model_file, network, grids)
     task.checkpoint.unlink(missing_ok=True)
 
 

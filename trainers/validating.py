@@ -12,6 +12,7 @@ from pathlib import Path
 from autoseg.dataset import Dataset
 from autoseg.evaluation import ClassScores, Summary, summarize
 from autoseg.files import from_json, read_json, write_json
+from autoseg.inference.calibration import find_int8
 from autoseg.inference.predictor import StagePredictor
 from autoseg.io import Volume, read_labels, write_labels
 from autoseg.networks.storage import load_network
@@ -91,4 +92,5 @@ class Validation:
 
     def predictor(self) -> StagePredictor:
         """The finished network, ready to predict the prepared cases of its stage."""
-        return self.whole.predictor(load_network(self.task.model_file, device=self.settings.device))
+        path = self.task.model_file
+        return self.whole.predictor(load_network(path, device=self.settings.device), int8=find_int8([path]))

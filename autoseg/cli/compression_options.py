@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.cli import app
-from autoseg.compression.options import Bound, CompressionOptions
+from autoseg.compression.options import EVERY_METHOD, THRESHOLD_SCALES, Bound, CompressionOptions
 from autoseg.errors import OptionError
 
 SECONDS = {"ms": 1e-3, "s": 1.0}
@@ -41,6 +41,20 @@ def add_compression_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--distil-temperature", dest="temperature", type=float, metavar="T", help="of its answers (2)")
     group.add_argument("--distil-features", type=float, metavar="WEIGHT", help="of its attention maps (0)")
     group.add_argument("--unlabelled", type=Path, metavar="FOLDER", help="images that it teaches on, too")
+    group.add_argument(
+        "--threshold",
+        dest="threshold_schedule",
+        type=_three,
+        metavar="START,STEP,END",
+        help="below which weights become zero (0.1,0.05,0.4)",
+    )
+    group.add_argument(
+        "--threshold-scale", choices=THRESHOLD_SCALES, help="in deviations of each layer's weights, or absolute (layer)"
+    )
+    group.add_argument("--levels", type=int, metavar="K", help="that quantised weights have (31)")
+    group.add_argument("--level-range", type=float, metavar="R", help="they lie in -R to R (the best per channel)")
+    group.add_argument("--int8-tolerance", type=float, metavar="DICE", help="that int8 may cost to be used (0.005)")
+    group.add_argument("--methods", nargs="+", choices=EVERY_METHOD, help="of compress (all but int8)")
 
 
 def compression_options(arguments: argparse.Namespace) -> CompressionOptions | None:
@@ -50,8 +64,8 @@ def compression_options(arguments: argparse.Namespace) -> CompressionOptions | N
         for field in fields(CompressionOptions)
         if getattr(arguments, field.name) is not None
     }
-    if "stages" in given:
-        given["stages"] = tuple(given["stages"])
+    for name in {"stages", "methods"} & given.keys():
+        given[name] = tuple(given[name])
     return CompressionOptions(**given) if given else None
 
 
@@ -74,6 +88,13 @@ def _schedule(text: str) -> tuple[float, ...]:
     if len(values) != 3:
         raise argparse.ArgumentTypeError(f"{text!r} is not START,STEP,END such as 5,5,25")
     return tuple(round(value / 100, 6) for value in values)
+
+
+def _three(text: str) -> tuple[float, ...]:
+    values = app.numbers(text)
+    if len(values) != 3:
+        raise argparse.ArgumentTypeError(f"{text!r} is not START,STEP,END such as 0.1,0.05,0.4")
+    return values
 
 
 def _seconds_bound(text: str) -> Bound:

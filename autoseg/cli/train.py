@@ -44,7 +44,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--pretrained", type=Path, metavar="FOLDER", help="start from the weights of this model")
     parser.add_argument("--seed", type=int, default=0, help="of weights and patches (default: 0)")
     parser.add_argument(
-        "--trainer", help="standard, cascade, two_stage, channel_pruning, compress or package.module:Class"
+        "--trainer",
+        help="standard, cascade, two_stage, channel_pruning, threshold_pruning, quantization, int8, compress or "
+        "package.module:Class",
     )
     parser.add_argument("--plans-name", default="plans", help="which plans (default: plans)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
@@ -55,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (0: a background thread)")
     parser.add_argument("--restart", action="store_true", help="train finished and started folds again from nothing")
     add_training_changes(parser.add_argument_group("in place of what the plans say"))
-    add_compression_options(parser.add_argument_group("of --trainer channel_pruning and compress"))
+    add_compression_options(parser.add_argument_group("of trainers that make a finished model smaller"))
     return parser
 
 

@@ -10,6 +10,11 @@ from autoseg.errors import OptionError
 
 ALLOCATIONS = ("layer", "global")
 MOST_PRUNED = 0.9
+THRESHOLD_SCALES = ("layer", "absolute")
+METHODS = ("channel_pruning", "threshold_pruning", "quantization")
+"""Of compress, in the order in which they are applied; int8 comes after them where it is asked for."""
+EVERY_METHOD = (*METHODS, "int8")
+MOST_LEVELS = 4096
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,11 @@ class CompressionOptions:
     last. target_latency: seconds per patch, target_bytes: of the file of a network: the schedule then leads to the least
     pruning that reaches them, in as many steps. max_dice_drop: of mean Dice over validation cases; the step that costs
     more is not taken. distil: the teacher's share in the loss; temperature; distil_features: weight of the attention
-    maps. unlabelled: a folder of images.
+    maps. unlabelled: a folder of images. threshold_schedule: below which magnitude weights become zero at the first
+    step, how much more at each further one, and at the last; threshold_scale: layer where that counts in standard
+    deviations of each layer's weights, absolute where not. levels: of the weights of quantisation; level_range: of all
+    of them, None for the best one per channel. int8_tolerance: by how much the Dice of a network in int8 may be lower.
+    methods: of compress, in the order in which they stand in METHODS.
     """
 
     source: Path | None = None
@@ -59,6 +68,12 @@ class CompressionOptions:
     temperature: float = 2.0
     distil_features: float = 0.0
     unlabelled: Path | None = None
+    threshold_schedule: tuple[float, float, float] = (0.1, 0.05, 0.4)
+    threshold_scale: str = "layer"
+    levels: int = 31
+    level_range: float | None = None
+    int8_tolerance: float = 0.005
+    methods: tuple[str, ...] = METHODS
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, by the name of the option."""
@@ -81,8 +96,28 @@ class CompressionOptions:
                 raise OptionError(f"--{name.replace('_', '-')} must be at least 0, not {value}.")
         if self.unlabelled is not None and not self.teaches:
             raise OptionError("--unlabelled needs a teacher.", "Give --distil a share above 0.")
+        self._check_weights()
+        unknown = [name for name in self.methods if name not in EVERY_METHOD]
+        if unknown or not self.methods:
+            raise OptionError(f"--methods must be among {', '.join(EVERY_METHOD)}, not {', '.join(unknown)}.")
         if self.allocation not in ALLOCATIONS:
             raise OptionError(f"--prune-allocation must be one of {', '.join(ALLOCATIONS)}, not {self.allocation!r}.")
+
+    def _check_weights(self) -> None:
+        """Of threshold pruning, quantisation and int8."""
+        start, step, end = self.threshold_schedule
+        if not (0 < start <= end and step > 0):
+            shown = ",".join(f"{value:g}" for value in self.threshold_schedule)
+            raise OptionError(f"--threshold must be START,STEP,END, rising, not {shown}.", "Write 0.1,0.05,0.4.")
+        if self.threshold_scale not in THRESHOLD_SCALES:
+            known = ", ".join(THRESHOLD_SCALES)
+            raise OptionError(f"--threshold-scale must be one of {known}, not {self.threshold_scale!r}.")
+        if not 2 <= self.levels <= MOST_LEVELS:
+            raise OptionError(f"--levels must be 2 to {MOST_LEVELS}, not {self.levels}.", "31 is usual.")
+        if self.level_range is not None and not self.level_range > 0:
+            raise OptionError(f"--level-range must be positive, not {self.level_range}.")
+        if self.int8_tolerance < 0:
+            raise OptionError(f"--int8-tolerance must be at least 0, not {self.int8_tolerance}.")
 
     @property
     def teaches(self) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from autoseg.errors import OptionError
 
-MOST_LEVELS = 1 << 12
+MOST_LEVELS = 4096
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,20 +11,20 @@ import pytest
 import torch
 from torch import nn
 
-from autoseg.compression.threshold_pruning import ThresholdOptions, ThresholdPruning, kept_weights, masks_of, spreads
+from autoseg.compression.threshold_pruning import kept_weights, spread, threshold_masks, thresholds, zero_masked
 from autoseg.compression.weights import convolution_weights, sparsity
-from autoseg.errors import OptionError
 from autoseg.networks import build_network
 from autoseg.networks.storage import describe_stored, load_network, save_network
 from autoseg.plans import LevelSpec, NetworkSpec
 from autoseg.training.checkpoint import Checkpoints
 from autoseg.training.hooks import LearningRate, WeightAverage
 from autoseg.training.loop import Computation, Hook, RunLength, TrainingLoop
+from autoseg.training.masks import Masks
 from autoseg.training.optimizers import OPTIMIZERS, find_optimizer
 
 ONES, TWOS, THREES = (1, 1), (2, 2), (3, 3)
 SPEC = NetworkSpec("unet", 2, 1, 2, (LevelSpec(ONES, THREES, (8, 8), (), 8, (8,)), LevelSpec(TWOS, THREES, (16,))))
-QUICK = ThresholdOptions(start=0.05, step=0.05, end=0.15)
+THRESHOLD = 0.1
 
 
 @dataclass
@@ -52,14 +52,13 @@ class Kill(Hook):
             raise KeyboardInterrupt
 
 
-def make_loop(
-    path: Path, optimizer: str = "muon", *, options: ThresholdOptions = QUICK, kill_at: int = 0
-) -> TrainingLoop:
+def make_loop(path: Path, optimizer: str = "muon", *, threshold: float = THRESHOLD, kill_at: int = 0) -> TrainingLoop:
     torch.manual_seed(0)
     network = build_network(SPEC)
     network.deep_supervision = False
-    average, masks = WeightAverage(network, 0.9), masks_of(network)
-    hooks: list[Hook] = [LearningRate("cosine", 0.01), ThresholdPruning(options, masks, average), masks, average]
+    masks = threshold_masks(network, threshold, relative=False)
+    zero_masked(network, masks)
+    hooks: list[Hook] = [Masks(masks), LearningRate("cosine", 0.01), WeightAverage(network, 0.9)]
     hooks += [Kill(kill_at), Checkpoints(path, {})]
     return TrainingLoop(
         network,
@@ -77,23 +76,9 @@ def averaged(loop: TrainingLoop) -> nn.Module:
 
 
 def test_thresholds_of_the_thesis() -> None:
-    assert ThresholdOptions().thresholds == (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
-    assert ThresholdOptions(start=0.3, end=0.3).thresholds == (0.3,)
-    assert ThresholdOptions(start=0.1, step=0.2, end=0.4).thresholds == (0.1, 0.3, 0.4)
-
-
-def test_the_threshold_rises_evenly_and_settles() -> None:
-    options = ThresholdOptions(0.1, 0.1, 0.4, settling=0.4)
-    assert [options.threshold(progress) for progress in (0, 0.19, 0.21, 0.41, 0.59, 0.61, 1)] == [
-        0.1, 0.1, 0.2, 0.3, 0.3, 0.4, 0.4,
-    ]  # fmt: skip
-    assert ThresholdOptions(settling=1.0).threshold(0) == 0.4
-
-
-@pytest.mark.parametrize("wrong", [{"start": 0.0}, {"start": 0.5}, {"step": 0.0}, {"settling": 0.0}, {"least_kept": 2}])
-def test_options_that_make_no_sense(wrong: dict[str, float]) -> None:
-    with pytest.raises(OptionError):
-        ThresholdOptions(**wrong)  # type: ignore[arg-type]
+    assert thresholds(0.1, 0.05, 0.4) == (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
+    assert thresholds(0.3, 0.05, 0.3) == (0.3,)
+    assert thresholds(0.1, 0.2, 0.4) == (0.1, 0.3, 0.4)
 
 
 def test_weights_at_the_threshold_are_kept() -> None:
@@ -108,20 +93,36 @@ def test_a_layer_is_never_emptied() -> None:
 
 
 def test_relative_thresholds_take_the_same_share_of_layers_of_any_scale() -> None:
-    weight = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    network = nn.Sequential(nn.Conv2d(30, 30, 3), nn.ConvTranspose2d(30, 30, 3))
+    shares = {}
     for scale in (1.0, 0.01):
-        spread = spreads({"w": weight * scale})["w"]
-        assert spread == pytest.approx(scale, rel=0.1)
-        assert kept_weights(weight * scale, spread).float().mean() == pytest.approx(0.317, abs=0.03)
-    assert spreads({"w": torch.cat([weight, torch.zeros(3000)])})["w"] == pytest.approx(1.0, rel=0.1)
-    assert spreads({"w": torch.zeros(3)}) == {"w": 0.0}
+        with torch.no_grad():
+            network[0].weight.normal_(0, 1, generator=torch.Generator().manual_seed(0))
+            network[1].weight.normal_(0, scale, generator=torch.Generator().manual_seed(1))
+        assert spread(network[1].weight.detach()) == pytest.approx(scale, rel=0.1)
+        masks = threshold_masks(network, 1.0, relative=True)
+        shares[scale] = [float(masks[f"{number}.weight"].float().mean()) for number in (0, 1)]
+    assert shares[1.0] == pytest.approx([0.317, 0.317], abs=0.02), "of a normal distribution beyond one deviation"
+    assert shares[0.01] == pytest.approx(shares[1.0])
+    assert threshold_masks(network, 1.0, relative=False)["1.weight"].float().mean() == pytest.approx(0.01, abs=0.001)
+
+
+def test_what_was_zero_stays_so_at_every_threshold() -> None:
+    network = build_network(SPEC)
+    first = threshold_masks(network, 0.1, relative=True)
+    zero_masked(network, first)
+    before = sparsity(network)
+    second = threshold_masks(network, 0.4, relative=True)
+    zero_masked(network, second)
+    assert all(not (second[name] & ~first[name]).any() for name in first)
+    assert sparsity(network) > before > 0
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_masked_weights_stay_zero_under_every_optimiser(optimizer: str, tmp_path: Path) -> None:
     loop = make_loop(tmp_path / "checkpoint", optimizer)
     loop.run()
-    masks = next(hook for hook in loop.hooks if isinstance(hook, ThresholdPruning)).masks.masks
+    masks = next(hook for hook in loop.hooks if isinstance(hook, Masks)).masks
     weights, mean = convolution_weights(loop.network), convolution_weights(averaged(loop))
     assert 0.3 < sparsity(loop.network) < 0.9
     for name, mask in masks.items():
@@ -155,23 +156,8 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(kill_at: int, tmp_path:
     assert sparsity(averaged(continued)) > 0.3
 
 
-def test_the_record_tells_threshold_and_sparsity(tmp_path: Path) -> None:
-    noted: list[dict[str, float]] = []
-
-    class Notes(Hook):
-        def after_epoch(self, loop: TrainingLoop) -> None:
-            noted.append(dict(loop.record.values))
-
-    loop = make_loop(tmp_path / "checkpoint")
-    loop.hooks.append(Notes())  # type: ignore[attr-defined]
-    loop.run()
-    assert [one["threshold"] for one in noted] == sorted(one["threshold"] for one in noted)
-    assert noted[-1]["threshold"] == 0.15
-    assert noted[-1]["sparsity"] == pytest.approx(sparsity(loop.network), abs=1e-4)
-
-
 def test_what_is_stored_is_as_small_as_the_sparsity_promises(tmp_path: Path) -> None:
-    loop = make_loop(tmp_path / "checkpoint", options=ThresholdOptions(1.5, 1.0, 1.5, relative=True))
+    loop = make_loop(tmp_path / "checkpoint", threshold=0.3)
     loop.run()
     network, path = averaged(loop), tmp_path / "model.safetensors"
     save_network(path, network)
