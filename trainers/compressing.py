@@ -136,7 +136,7 @@ class Chain:
             good = made[-1]
         if good is before:
             raise OptionError(
-                f"Already the first step costs {before.dice or 0:.4f} - {made[-1].dice or 0:.4f} of Dice.",
+                f"Already the first step takes mean Dice from {before.dice or 0:.4f} to {made[-1].dice or 0:.4f}.",
                 "Allow a larger --max-dice-drop, give a longer --budget, or a --prune with a lower START.",
             )
         promote(self._folder(good.name), self.job.folder)

@@ -40,10 +40,10 @@ class CompressionOptions:
     source: the model folder that is compressed; None for the usual one. stages: names of the stages to compress; empty
     for all. criterion: in criteria.CRITERIA. allocation: layer or global. granularity: widths become multiples of it.
     pruning_schedule: share of the filters that is cut at the first step, how much more at each further one, and at the
-    last. target_latency: seconds per patch, target_bytes: of the file of a network: the schedule then leads to the least
-    pruning that reaches them, in as many steps. max_dice_drop: of mean Dice over validation cases; the step that costs
-    more is not taken. distil: the teacher's share in the loss; temperature; distil_features: weight of the attention
-    maps. unlabelled: a folder of images.
+    last. target_latency: seconds per patch, target_bytes: of the file of a network: the schedule then leads to the
+    least pruning that reaches them, in as many steps. max_dice_drop: of mean Dice over validation cases; the step that
+    costs more is not taken. distil: the teacher's share in the loss; temperature; distil_features: weight of the
+    attention maps. unlabelled: a folder of images.
     """
 
     source: Path | None = None
