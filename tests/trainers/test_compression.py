@@ -123,6 +123,15 @@ def test_other_options_than_before_are_refused(
     assert said in capsys.readouterr().err
 
 
+def test_a_finished_compression_is_not_measured_again(
+    root: Path, pruned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.measures.measured_latency", None)
+    before = (pruned / "compression.json").stat().st_mtime_ns
+    assert command(*PRUNE, root=root) == 0
+    assert (pruned / "compression.json").stat().st_mtime_ns == before
+
+
 @pytest.mark.parametrize(("cost", "chosen"), [(0.4, "channel_pruning_02"), (0.6, "channel_pruning_01")])
 def test_the_step_that_costs_too_much_is_not_taken(root: Path, pruned: Path, cost: float, chosen: str) -> None:
     before = json.loads((pruned / "compression.json").read_text())["dice_before"]
@@ -154,13 +163,20 @@ def test_a_first_step_that_costs_too_much_is_told(root: Path, pruned: Path, caps
         ([*PRUNE, "--unlabelled", "here", "--distil", 0], "--unlabelled needs a teacher"),
         ([*PRUNE, "--pretrained", "x"], "Leave out --pretrained"),
         ([*PRUNE, "--from", "/nowhere"], "is no model folder"),
+        ([*PRUNE, "--from", "."], "lies where the compressed model is to be made"),
         ([*PRUNE, "--compress-stages", "locate"], "has no stage 'locate'"),
         ([*PRUNE, "--folds", 1], "does not exist, but is to be compressed"),
     ],
 )
 def test_what_cannot_be_is_refused(
-    root: Path, full: Path, capsys: pytest.CaptureFixture[str], arguments: list, said: str
+    root: Path,
+    pruned: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list,
+    said: str,
 ) -> None:
+    monkeypatch.chdir(pruned)
     assert command(*arguments, root=root) == 2
     assert said in capsys.readouterr().err
 
