@@ -89,8 +89,7 @@ class PruningStep:
         mask_network(network, masks)
         teaching = teacher_of(teacher, task, settings, self.options)
         result = trained(task, settings, network, Additions((Masks(masks),), teaching))
-        mask_network(result, masks)
-        self._check_stayed_masked(network, masks)
+        check_stayed_masked(result, masks)
         self._finish(task, result, kept)
 
     def _kept(self, network: nn.Module, task: FittingTask, settings: TrainingSettings) -> Kept:
@@ -130,11 +129,11 @@ class PruningStep:
         batches = (source.batch(index) for index in range(TAYLOR_BATCHES))
         return taylor(network.train(), coupling, batches, loss_of)
 
-    @staticmethod
-    def _check_stayed_masked(network: nn.Module, masks: dict[str, Tensor]) -> None:
-        """Our own invariant: training moved nothing that is cut."""
-        for name, parameter in network.named_parameters():
-            assert name not in masks or not parameter.detach()[~masks[name]].any(), name
+
+def check_stayed_masked(network: nn.Module, masks: dict[str, Tensor]) -> None:
+    """Our own invariant: training moved nothing that is cut."""
+    for name, parameter in network.named_parameters():
+        assert name not in masks or not parameter.detach()[~masks[name]].any(), name
 
 
 class ChannelPruningTrainer:

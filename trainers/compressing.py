@@ -43,7 +43,7 @@ class Step(Protocol):
         """Of its folder, different for every step of a chain."""
 
     def stage(self, stage: StagePlan) -> StagePlan:
-        """A stage of the full model as it is after this step."""
+        """A stage as it is after this step; given as it is after the step before."""
 
     def description(self, stage: str) -> Any:
         """All that decides what the step makes of a stage's networks, as JSON."""
@@ -136,7 +136,7 @@ class Chain:
             good = made[-1]
         if good is before:
             raise OptionError(
-                f"Already the first step costs {before.dice or 0:.4f} - {made[-1].dice or 0:.4f} of Dice.",
+                f"Already the first step takes mean Dice from {before.dice or 0:.4f} to {made[-1].dice or 0:.4f}.",
                 "Allow a larger --max-dice-drop, give a longer --budget, or a --prune with a lower START.",
             )
         promote(self._folder(good.name), self.job.folder)
@@ -202,8 +202,7 @@ class Chain:
         plans, options = self.job.plans, self.job.options
         stages = {
             stage.name: replace(
-                steps[number].stage(stage) if stage.name in self.stages else stage,
-                training=finetuning_plan(stage.training, len(steps)),
+                self._after(steps[: number + 1], stage), training=finetuning_plan(stage.training, len(steps))
             )
             for stage in self.job.stages
         }
@@ -211,6 +210,12 @@ class Chain:
         return replace(
             self.job, plans=replace(plans, stages=stages), folder=making.folder, options=options, making=making
         )
+
+    def _after(self, steps: list[Step], stage: StagePlan) -> StagePlan:
+        """A stage of the full model after these steps."""
+        for step in steps if stage.name in self.stages else ():
+            stage = step.stage(stage)
+        return stage
 
     def _costs_too_much(self, before: StepReport, now: StepReport) -> bool:
         limit = self.compression.max_dice_drop

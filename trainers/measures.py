@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from autoseg.compression.latency import Latency, measured_latency
 from autoseg.compression.report import REPORT, CompressionReport, NetworkMeasure, StepReport
 from autoseg.errors import OptionError, ResourceError
-from autoseg.files import checksum, to_json, write_json
+from autoseg.files import checksum, read_artefact, to_json, write_json
 from autoseg.inference.model_files import WEIGHTS
 from autoseg.networks.cost import network_cost
 from autoseg.networks.storage import read_spec
@@ -68,7 +68,10 @@ def measure(spec: NetworkSpec, stage: StagePlan, files: Sequence[Path], seconds:
 
 
 def write_report(chain: Chain, measures: StepMeasures, made: Sequence[StepReport], good: StepReport) -> None:
-    """Write compression.json beside the model."""
+    """Write compression.json beside the model, unless it tells of these steps already."""
+    path = chain.job.folder / REPORT
+    if path.exists() and _tells_of(read_artefact(CompressionReport, path, remedy="Delete it."), made, good):
+        return
     steps, engines = measures.add_networks(made)
     files = [path.relative_to(chain.source) for path in sorted(chain.source.rglob(WEIGHTS))]
     report = CompressionReport(
@@ -82,4 +85,9 @@ def write_report(chain: Chain, measures: StepMeasures, made: Sequence[StepReport
         engines=engines,
         steps=steps,
     )
-    write_json(chain.job.folder / REPORT, report)
+    write_json(path, report)
+
+
+def _tells_of(report: CompressionReport, made: Sequence[StepReport], good: StepReport) -> bool:
+    told = tuple(replace(step, networks={}) for step in report.steps)
+    return told == tuple(made) and report.chosen == good.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from autoseg.errors import FileError
+from autoseg.errors import FileError, OptionError
 from trainers.job import Job
 from trainers.usual import usual_trainer_name
 
@@ -12,10 +12,15 @@ from trainers.usual import usual_trainer_name
 def source_of(job: Job) -> Path:
     """The folder given by --from, else the usual trainer's model of the same dataset, plans and configuration.
 
-    Raises FileError where there is none.
+    Raises FileError where there is none, and OptionError where it would be overwritten.
     """
     if job.compression is not None and job.compression.source is not None:
-        return job.compression.source.expanduser().absolute()
+        given = job.compression.source.expanduser().resolve()
+        if given.is_relative_to(job.folder.resolve()):
+            raise OptionError(
+                f"--from {given} lies where the compressed model is to be made.", "Give a model from another folder."
+            )
+        return given
     trainer = usual_trainer_name(job.stages)
     folder = job.workspace.model(job.dataset.name, trainer, job.plans.name, job.configuration)
     if not (folder / "plans.json").is_file():

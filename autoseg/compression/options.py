@@ -45,14 +45,14 @@ class CompressionOptions:
     source: the model folder that is compressed; None for the usual one. stages: names of the stages to compress; empty
     for all. criterion: in criteria.CRITERIA. allocation: layer or global. granularity: widths become multiples of it.
     pruning_schedule: share of the filters that is cut at the first step, how much more at each further one, and at the
-    last. target_latency: seconds per patch, target_bytes: of the file of a network: the schedule then leads to the least
-    pruning that reaches them, in as many steps. max_dice_drop: of mean Dice over validation cases; the step that costs
-    more is not taken. distil: the teacher's share in the loss; temperature; distil_features: weight of the attention
-    maps. unlabelled: a folder of images. threshold_schedule: below which magnitude weights become zero at the first
-    step, how much more at each further one, and at the last; threshold_scale: layer where that counts in standard
+    last. target_latency: seconds per patch, target_bytes: of the file of a network: the schedule then leads to the
+    least pruning that reaches them, in as many steps. max_dice_drop: of mean Dice over validation cases; the step that
+    costs more is not taken. distil: the teacher's share in the loss; temperature; distil_features: weight of the
+    attention maps. unlabelled: a folder of images. threshold_schedule: below which magnitude weights become zero at the
+    first step, how much more at each further one, and at the last; threshold_scale: layer where that counts in standard
     deviations of each layer's weights, absolute where not. levels: of the weights of quantisation; level_range: of all
     of them, None for the best one per channel. int8_tolerance: by how much the Dice of a network in int8 may be lower.
-    methods: of compress, in the order in which they stand in METHODS.
+    methods: of compress.
     """
 
     source: Path | None = None

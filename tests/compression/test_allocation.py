@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import prunable_networks as networks
 import pytest
 import torch
@@ -46,6 +48,24 @@ def test_widths_stay_multiples_and_groups_apart(architecture: str, ratio: float,
         assert kept[name] == width or kept[name] % granularity == 0
         assert 0 < kept[name] <= width
     assert all(kept[a] != kept[b] for a, b in coupling.apart)
+
+
+@pytest.mark.parametrize("granularity", [1, 8, 16, 32])
+def test_a_deep_residual_encoder_keeps_its_projections(granularity: int) -> None:
+    finest = networks.spec_of("residual_unet", base=32)
+    one = finest.levels[1]
+    deeper = tuple(replace(one, encoder_widths=(width,) * 2, inner_widths=(width,) * 2) for width in (128, 256, 320))
+    spec = replace(finest, levels=(finest.levels[0], one, *deeper, finest.levels[2]))
+    coupling = channel_groups(spec)
+    earlier = coupling.widths
+    for ratio in (number / 20 for number in range(1, 19)):
+        kept = no_wider(
+            coupling, layer_widths(coupling, ratio, granularity=granularity), earlier, granularity=granularity
+        )
+        assert all(kept[a] != kept[b] for a, b in coupling.apart), ratio
+        assert all(0 < kept[name] <= earlier[name] for name in kept), ratio
+        earlier = kept
+    assert len(coupling.apart) == 5
 
 
 def test_groups_that_meet_are_moved_apart() -> None:

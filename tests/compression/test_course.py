@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -65,7 +66,8 @@ def test_the_least_pruning_that_is_small_enough(bound: Bound) -> None:
 
 def test_latency_is_measured_not_counted() -> None:
     course = stage_course(stage(), replace(THESIS, target_latency=Bound(0.5, True)), by_width)
-    assert course.ratios[-1] == pytest.approx(0.5)
+    (before, after) = by_width(None, [stage().network, course.spec(stage().network, 4)])
+    assert 0.95 * 0.5 * before < after <= 0.5 * before
     steps = replace(THESIS, target_latency=Bound(1.0, True), pruning_schedule=(0.1, 0.1, 0.1))
     never_slower = stage_course(stage(), steps, lambda stage, specs: [1.0, 1.0])
     assert never_slower.ratios == (0.025,)
@@ -78,6 +80,10 @@ def test_a_target_out_of_reach_is_refused() -> None:
 
 def test_steps_that_change_nothing_are_left_out() -> None:
     one = stage(base=32)
+    course = {"3d_lowres": stage_course(one, CompressionOptions(granularity=8), unmeasured)}
+    busy = without_idle_steps(course, [one])["3d_lowres"]
+    assert busy == course["3d_lowres"]
+    one = stage(base=16)
     course = {"3d_lowres": stage_course(one, CompressionOptions(granularity=8), unmeasured)}
     busy = without_idle_steps(course, [one])["3d_lowres"]
     assert 0 < len(busy.ratios) < 5
@@ -94,9 +100,9 @@ def test_the_size_of_a_file_is_that_of_its_weights_and_a_header(tmp_path: Any) -
     assert 0 < size - weight_bytes(network.spec) < 16_000
 
 
-@pytest.mark.parametrize("text", ["", "5", "x", "-1x", "0x", "1 kg"])
+@pytest.mark.parametrize("text", ["5", "x", "-1x", "0x", "1 kg"])
 def test_bounds_that_cannot_be_read(text: str) -> None:
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match=re.escape(text)):
         Bound.parse(text, {"s": 1.0})
 
 

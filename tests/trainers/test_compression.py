@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.files import checksum
+from autoseg.files import checksum, write_json
 from autoseg.networks.storage import load_network, read_spec
 from autoseg.plans import read_plans
 from dataset_conversion.phantom import write_phantom_dataset
 
 NAME = "Dataset001_Phantom"
-SHORT = ["--epochs", 1, "--iterations-per-epoch", 2, "--threads", 1]
+SHORT = ["--epochs", 1, "--iterations-per-epoch", 2, "--threads", 1, "--precision", "fp32"]
 TRAIN = ["train", 1, "3d_fullres", "--folds", 0, *SHORT]
 PRUNE = [*TRAIN, "--trainer", "channel_pruning", "--granularity", 1, "--prune", "25,25,50"]
 
@@ -123,17 +123,36 @@ def test_other_options_than_before_are_refused(
     assert said in capsys.readouterr().err
 
 
-def test_pruning_that_costs_too_much_is_not_taken(
-    root: Path, results: Path, full: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_finished_compression_is_not_measured_again(
+    root: Path, pruned: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = full / "fold_0" / "summary.json"
+    monkeypatch.setattr("trainers.measures.measured_latency", None)
+    before = (pruned / "compression.json").stat().st_mtime_ns
+    assert command(*PRUNE, root=root) == 0
+    assert (pruned / "compression.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(("cost", "chosen"), [(0.4, "channel_pruning_02"), (0.6, "channel_pruning_01")])
+def test_the_step_that_costs_too_much_is_not_taken(root: Path, pruned: Path, cost: float, chosen: str) -> None:
+    before = json.loads((pruned / "compression.json").read_text())["dice_before"]
+    for number, dice in ((1, before - 0.4), (2, before - cost)):
+        path = pruned / "steps" / f"channel_pruning_0{number}" / "step.json"
+        write_json(path, json.loads(path.read_text()) | {"dice": dice})
+    assert command(*PRUNE, "--max-dice-drop", 0.5, root=root) == 0
+    report = json.loads((pruned / "compression.json").read_text())
+    assert report["chosen"] == chosen
+    assert len(report["steps"]) == 3
+    chosen_file = pruned / "steps" / chosen / "fold_0" / "model.safetensors"
+    assert checksum(pruned / "fold_0" / "model.safetensors") == checksum(chosen_file)
+
+
+def test_a_first_step_that_costs_too_much_is_told(root: Path, pruned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = pruned / "steps" / "channel_pruning_01" / "step.json"
     kept = path.read_text()
-    better = json.loads(kept)
-    for scores in better["cases"].values():
-        for one in scores.values():
-            one["dice"] = 1.0
-    assert command(*PRUNE, "--max-dice-drop", 1, root=root) == 0
-    assert path.read_text() == kept
+    write_json(path, json.loads(kept) | {"dice": -1.0})
+    assert command(*PRUNE, "--max-dice-drop", 0.5, root=root) == 2
+    assert "Already the first step takes mean Dice from" in capsys.readouterr().err
+    path.write_text(kept)
 
 
 @pytest.mark.parametrize(
@@ -144,13 +163,20 @@ def test_pruning_that_costs_too_much_is_not_taken(
         ([*PRUNE, "--unlabelled", "here", "--distil", 0], "--unlabelled needs a teacher"),
         ([*PRUNE, "--pretrained", "x"], "Leave out --pretrained"),
         ([*PRUNE, "--from", "/nowhere"], "is no model folder"),
+        ([*PRUNE, "--from", "."], "lies where the compressed model is to be made"),
         ([*PRUNE, "--compress-stages", "locate"], "has no stage 'locate'"),
         ([*PRUNE, "--folds", 1], "does not exist, but is to be compressed"),
     ],
 )
 def test_what_cannot_be_is_refused(
-    root: Path, full: Path, capsys: pytest.CaptureFixture[str], arguments: list, said: str
+    root: Path,
+    pruned: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list,
+    said: str,
 ) -> None:
+    monkeypatch.chdir(pruned)
     assert command(*arguments, root=root) == 2
     assert said in capsys.readouterr().err
 
@@ -158,3 +184,12 @@ def test_what_cannot_be_is_refused(
 def test_without_a_model_there_is_nothing_to_compress(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("train", 1, "2d", "--trainer", "channel_pruning", root=root) == 2
     assert "there is no model to compress" in capsys.readouterr().err
+
+
+def test_with_a_teacher_on_unlabelled_images(root: Path, pruned: Path) -> None:
+    images = root / "raw" / NAME / "imagesTs"
+    more = ["--unlabelled", images, "--distil", 1, "--distil-features", 0.1, "--prune-criterion", "taylor"]
+    assert command(*PRUNE, *more, "--restart", root=root) == 0
+    prepared = root / "prepared" / NAME / "unlabelled_plans_3d_fullres"
+    assert len(list(prepared.glob("*.json"))) == len(list(images.glob("*.nii.gz")))
+    assert not list(prepared.glob("*_labels.npy"))
