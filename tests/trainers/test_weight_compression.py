@@ -157,13 +157,13 @@ def test_int8_is_measured_and_recorded(root: Path, full: Path) -> None:
     assert checksum(network) == record.values
 
 
-def test_int8_that_costs_too_much_is_not_used(
-    root: Path, full: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    found = iter([0.8, 0.5])
+def test_int8_that_costs_too_much_is_not_used(root: Path, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, said = iter([0.8, 0.5]), []
+    monkeypatch.setattr("trainers.int8.LOGGER.warning", lambda text, *values: said.append(text % values))
     monkeypatch.setattr("trainers.int8.mean_dice", lambda *task: next(found))
     fold = compress("int8", "--restart", root=root)
-    assert "refused, more than --int8-tolerance 0.005 is lost" in caplog.text
+    assert len(said) == 1
+    assert said[0].endswith("mean Dice 0.8000, in int8 0.5000: refused, more than --int8-tolerance 0.005 is lost")
     assert find_int8([fold / "model.safetensors"]) == ()
 
 
