@@ -140,6 +140,8 @@ class StagePredictor:
                 raise OptionError(
                     f"The backend {options.backend} computes on the CPU only.", "Use --device cpu or --backend torch."
                 )
+            if options.precision == "int8":
+                raise OptionError("Networks in int8 are computed on the CPU.", "Use --device cpu or --precision auto.")
             precision = choose_precision(
                 network.spec, patch_size, self.stage.batch_size, device=self.device, wanted=options.precision
             )
