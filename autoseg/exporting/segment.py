@@ -139,14 +139,14 @@ def window_logits(
     for axes in stage["flips"]:
         exchanges = stage["left_right_axis"] in axes
         partners = stage["left_right_partners"]
-        flipped = np.flip(window, [axis + 1 for axis in axes])
+        flipped = np.flip(window, tuple(axis + 1 for axis in axes))
         if exchanges and len(window) > images:
             flipped = np.concatenate([flipped[:images], flipped[images:][partners]])
         for network in networks:
             is_2d = len(stage["patch_size"]) == 2
             batch = flipped[:, 0][None] if is_2d else flipped[None]
             logits = network(batch)[0]
-            logits = np.flip(logits[:, None] if is_2d else logits, [axis + 1 for axis in axes])
+            logits = np.flip(logits[:, None] if is_2d else logits, tuple(axis + 1 for axis in axes))
             if exchanges:
                 logits = np.concatenate([logits[:first], logits[first:][partners]])
             total += logits
@@ -353,7 +353,7 @@ def read(paths: Sequence[Path]) -> tuple[np.ndarray, tuple[float, ...], Write]:
     if all(path.name.endswith((".nii", ".nii.gz")) for path in paths):
         import nibabel
 
-        images = [nibabel.load(path) for path in paths]
+        images: list[Any] = [nibabel.load(path) for path in paths]
         affine = images[0].affine
         edges = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
 
