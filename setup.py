@@ -3,7 +3,8 @@
 from setuptools import find_packages, setup
 
 CPU = ["openvino>=2025.0", "onnxruntime>=1.20", "onnx>=1.17"]
-COMMANDS = ["convert", "plan_and_preprocess", "train", "predict", "evaluate", "compare", "demo"]
+INT8 = ["nncf>=3.0"]
+COMMANDS = ["convert", "plan_and_preprocess", "train", "predict", "evaluate", "compare", "export", "demo"]
 
 setup(
     name="autoseg",
@@ -33,8 +34,10 @@ setup(
     ],
     extras_require={
         "cpu": CPU,
+        "int8": [*CPU, *INT8],
         "test": [
             *CPU,
+            *INT8,
             "pytest>=8",
             "pytest-timeout>=2.3",
             "ruff>=0.8",

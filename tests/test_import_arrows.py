@@ -30,7 +30,7 @@ ROWS = [
     },
     {"checking", "preprocessing", "networks", "losses", "runtime"},
     {"data", "inference", "evaluation", "postprocessing"},
-    {"training", "detection", "compression"},
+    {"training", "detection", "compression", "exporting"},
     {"cli"},
 ]
 HEIGHT = {part: height for height, row in enumerate(ROWS) for part in row}

@@ -8,4 +8,12 @@ TRAINERS = {
     "standard": "trainers.standard:StandardTrainer",
     "cascade": "trainers.cascade:CascadeTrainer",
     "two_stage": "trainers.two_stage:TwoStageTrainer",
+    "channel_pruning": "trainers.channel_pruning:ChannelPruningTrainer",
+    "threshold_pruning": "trainers.threshold_pruning:ThresholdPruningTrainer",
+    "quantization": "trainers.quantization:QuantizationTrainer",
+    "int8": "trainers.int8:Int8Trainer",
+    "compress": "trainers.compress:CompressTrainer",
 }
+
+COMPRESSING = ("channel_pruning", "threshold_pruning", "quantization", "int8", "compress")
+"""Those that make a finished model smaller, and take the options of compression."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -23,6 +23,7 @@ from autoseg.files import to_json
 from autoseg.losses import build_loss
 from autoseg.losses.deep_supervision import DeepSupervision
 from autoseg.networks import build_network
+from autoseg.networks.levels import Grid
 from autoseg.networks.shared import SharedNetwork
 from autoseg.networks.storage import save_network
 from autoseg.plans import StagePlan
@@ -73,22 +74,67 @@ class FittingTask:
         """The finished network; while it is missing, training is not over."""
         return self.folder / "model.safetensors"
 
+    @property
+    def checkpoint(self) -> Path:
+        """From which a stopped training continues."""
+        return self.folder / "checkpoint_latest.safetensors"
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What a training has beyond the usual. hooks: they see every step before the average of the weights does."""
+
+    hooks: tuple[Hook, ...] = ()
+    teaching: Teaching | None = None
+
+
+class Teaching(Protocol):
+    """A part of the training that changes the loss and what it is given."""
+
+    def loss(self, loss: nn.Module, student: nn.Module) -> nn.Module:
+        """The loss in place of the usual one."""
+
+    def batches(self, batches: Callable[[int], Iterator[Batch]]) -> Callable[[int], Iterator[Any]]:
+        """The batches from an iteration on, in place of the usual ones."""
+
+    def end(self) -> None:
+        """Leave the student as it was before loss()."""
+
+
+USUAL = Additions()
+
 
 def fit(task: FittingTask, settings: TrainingSettings) -> None:
     """Train, or go on training, until model.safetensors is there. Already finished: nothing is done."""
     if task.model_file.exists():
         return
     torch.manual_seed(settings.seed)
+    network = _network(task, settings)
+    finish_fitting(task, trained(task, settings, network))
+
+
+def trained(
+    task: FittingTask, settings: TrainingSettings, network: nn.Module, additions: Additions = USUAL
+) -> nn.Module:
+    """Train a network, or go on where a checkpoint of this task stands; gives what becomes the model.
+
+    The checkpoint stays until finish_fitting.
+    """
     make_ready(settings.device)
-    network = _network(task, settings).to(settings.device)
+    network = network.to(settings.device).train()
     network.to(memory_format=memory_format(task.stage))  # type: ignore[call-overload]
     average = WeightAverage(network, settings.weight_average)
-    checkpoint = task.folder / "checkpoint_latest.safetensors"
-    hooks = _hooks(task, settings, average)
-    loop = _loop(task, settings, network, [*hooks, Checkpoints(checkpoint, to_json(settings))])
-    loop.run()
-    save_network(task.model_file, average.network)
-    checkpoint.unlink(missing_ok=True)
+    hooks = [*additions.hooks, *_hooks(task, settings, average), Checkpoints(task.checkpoint, to_json(settings))]
+    _loop(task, settings, network, hooks, additions.teaching).run()
+    if additions.teaching is not None:
+        additions.teaching.end()
+    return average.network
+
+
+def finish_fitting(task: FittingTask, network: nn.Module, grids: Mapping[str, Grid] | None = None) -> None:
+    """Write the finished network; the checkpoint is not needed any more. grids: as in save_network."""
+    save_network(task.model_file, network, grids)
+    task.checkpoint.unlink(missing_ok=True)
 
 
 def _network(task: FittingTask, settings: TrainingSettings) -> nn.Module:
@@ -116,7 +162,7 @@ def _hooks(task: FittingTask, settings: TrainingSettings, average: WeightAverage
     hooks: list[Hook] = [rate, average]
     if task.cases.validation:
         batches = max(2, round(VALIDATION_SHARE * settings.iterations_per_epoch))
-        source = _source(task, settings, training=False)
+        source = _patches(task, settings, training=False)
         validation = Validation(PatchScore(source, batches, computation_of(settings, task.stage)), average)
         hooks.append(validation)
         if settings.patience:
@@ -127,15 +173,18 @@ def _hooks(task: FittingTask, settings: TrainingSettings, average: WeightAverage
     return [*hooks, Reporter(task.title), History(task.folder)]
 
 
-def _loop(task: FittingTask, settings: TrainingSettings, network: nn.Module, hooks: list[Hook]) -> TrainingLoop:
-    labels, choice = task.job.dataset.labels, find_optimizer(settings.optimizer)
-    loss = DeepSupervision(build_loss(settings.loss, labels, batch_dice=task.stage.batch_dice))
-    source = _source(task, settings, training=True)
+def _loop(
+    task: FittingTask, settings: TrainingSettings, network: nn.Module, hooks: list[Hook], teaching: Teaching | None
+) -> TrainingLoop:
+    choice, loss = find_optimizer(settings.optimizer), usual_loss(task, settings)
+    batches: Any = partial(batches_of, training_patches(task, settings), task.job.options.workers, settings.device)
+    if teaching is not None:
+        loss, batches = teaching.loss(loss, network), teaching.batches(batches)
     return TrainingLoop(
         network,
         loss,
         choice.make(list(network.parameters()), settings.learning_rate),
-        batches=partial(_batches, source, task.job.options.workers, settings.device),
+        batches=batches,
         length=RunLength(settings.iterations_per_epoch, settings.epochs, settings.budget_seconds),
         computation=replace(
             computation_of(settings, task.stage, clip_norm=choice.clip_norm),
@@ -143,6 +192,12 @@ def _loop(task: FittingTask, settings: TrainingSettings, network: nn.Module, hoo
         ),
         hooks=hooks,
     )
+
+
+def usual_loss(task: FittingTask, settings: TrainingSettings) -> nn.Module:
+    """The loss of the settings at every level of the decoder."""
+    loss = build_loss(settings.loss, task.job.dataset.labels, batch_dice=task.stage.batch_dice)
+    return DeepSupervision(loss)
 
 
 def computation_of(settings: TrainingSettings, stage: StagePlan, *, clip_norm: float = 0.0) -> Computation:
@@ -157,7 +212,12 @@ def computation_of(settings: TrainingSettings, stage: StagePlan, *, clip_norm: f
     )
 
 
-def _source(task: FittingTask, settings: TrainingSettings, *, training: bool) -> PatchSource:
+def training_patches(task: FittingTask, settings: TrainingSettings) -> PatchSource:
+    """The patches that the task's network learns from."""
+    return _patches(task, settings, training=True)
+
+
+def _patches(task: FittingTask, settings: TrainingSettings, *, training: bool) -> PatchSource:
     return PatchSource(
         task.store,
         task.cases.train if training else task.cases.validation,
@@ -174,6 +234,7 @@ def _source(task: FittingTask, settings: TrainingSettings, *, training: bool) ->
     )
 
 
-def _batches(source: PatchSource, workers: int, device: str, start: int) -> Iterator[Batch]:
+def batches_of(source: PatchSource, workers: int, device: str, start: int) -> Iterator[Batch]:
+    """The batches from number `start` on, made in the background, on the device."""
     with contextlib.closing(BatchLoader(source, start=start, workers=workers, pinned=is_gpu(device))) as loader:
         yield from on_device(loader, device)

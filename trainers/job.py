@@ -6,7 +6,9 @@ import shutil
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
+from autoseg.compression.options import CompressionOptions
 from autoseg.data.folds import Fold, dataset_folds
 from autoseg.dataset import Dataset, read_channel_names
 from autoseg.errors import OptionError
@@ -19,16 +21,31 @@ from autoseg.training.options import TrainingOptions
 from autoseg.workspace import Workspace
 from trainers.provenance import decisive
 
+if TYPE_CHECKING:
+    from autoseg.training.options import TrainingSettings
+    from trainers.fitting import FittingTask
+
 ALL_CASES = "all"
 REST = "rest_of"
 """Begins the name of the folder with the network that predicts what no trained fold of an earlier stage held out."""
+
+
+class Making(Protocol):
+    """A way of making the networks of a job, other than training them from nothing."""
+
+    def make(self, task: FittingTask, settings: TrainingSettings) -> None:
+        """Make the network of a task, or go on making it, until its file is there."""
+
+    def made_from(self, folder: Path) -> str:
+        """A checksum of all that decides the network of this folder, beside its cases, plans and settings."""
 
 
 @dataclass(frozen=True)
 class Job:
     """One configuration of one dataset, to be trained.
 
-    folder: the model folder that is made. options: of this run.
+    folder: the model folder that is made. options: of this run. compression: what trainers that compress are told.
+    making: how its networks are made, in place of training them from nothing.
     """
 
     workspace: Workspace
@@ -37,6 +54,8 @@ class Job:
     configuration: str
     folder: Path
     options: TrainingOptions
+    compression: CompressionOptions | None = None
+    making: Making | None = None
 
     @property
     def stages(self) -> tuple[StagePlan, ...]:

@@ -20,13 +20,15 @@ RECORD_SCHEMA = 1
 class FittingRecord:
     """training.json of a fold.
 
-    plan: checksum of what the plans say that decides a network. train, validation: the cases, sorted.
+    plan: checksum of what the plans say that decides a network. train, validation: the cases, sorted. made_from: where
+    the network was made out of another one, checksum of that and of how; None where it began at random.
     """
 
     settings: TrainingSettings
     plan: str
     train: tuple[str, ...]
     validation: tuple[str, ...]
+    made_from: str | None = None
     schema: int = RECORD_SCHEMA
 
     @classmethod
@@ -48,6 +50,8 @@ class FittingRecord:
         """Raise OptionError where a fold that stands in the folder was made from other cases or plans than now."""
         if self.plan != now.plan:
             fact = "was trained with other plans"
+        elif self.made_from != now.made_from:
+            fact = "was made out of another network, or in another way,"
         elif (self.train, self.validation) != (now.train, now.validation):
             moved = sorted(set(self.train) ^ set(now.train)) or sorted(set(self.validation) ^ set(now.validation))
             fact = f"was trained on other cases ({_some(moved)} moved)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -83,7 +83,8 @@ class StageTraining:
         regions = None if self.organs is None else self.organs.of_cases
         task = FittingTask(title, self.job, self.stage, self.store, cases, self.previous, folder, regions)
         settings = self._settle(task)
-        fit(task, settings)
+        make = fit if self.job.making is None else self.job.making.make
+        make(task, settings)
         return Validation(task, settings)
 
     def _settle(self, task: FittingTask) -> TrainingSettings:
@@ -96,6 +97,8 @@ class StageTraining:
         if earlier is not None and self.job.options.precision == "auto":
             settings = earlier.settings_on_resuming(settings)
         record = FittingRecord.of(settings, self.job.plans, self.stage, task.cases)
+        if self.job.making is not None:
+            record = replace(record, made_from=self.job.making.made_from(task.folder))
         if earlier is not None:
             earlier.refuse_other(record, task.folder)
         if not task.model_file.exists():

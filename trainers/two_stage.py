@@ -14,6 +14,7 @@ from autoseg.data.folds import Fold
 from autoseg.dataset import Case
 from autoseg.errors import OptionError
 from autoseg.files import checksum
+from autoseg.inference.calibration import find_int8
 from autoseg.inference.chain import Wanted
 from autoseg.inference.model_files import EXPERIENCE, WEIGHTS
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
@@ -192,6 +193,9 @@ class TwoStageTrainer:
     def _predictor(self, stage: StagePlan, fold: str) -> StagePredictor:
         settings = StageTraining(self.job, stage).settings
         path = self.job.stage_folder(stage) / f"fold_{fold}" / WEIGHTS
-        network = load_network(path, device=settings.device, organ=stage.name)
-        options = PredictionOptions(device=settings.device)
-        return make_predictor([network], self.job.plans, stage, self.job.dataset.labels, options)
+        int8 = find_int8([path])
+        options = (
+            PredictionOptions(device="cpu", precision="int8") if int8 else PredictionOptions(device=settings.device)
+        )
+        network = load_network(path, device=options.device, organ=stage.name)
+        return make_predictor([network], self.job.plans, stage, self.job.dataset.labels, options, int8=int8)

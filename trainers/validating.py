@@ -12,6 +12,7 @@ from pathlib import Path
 from autoseg.dataset import Dataset
 from autoseg.evaluation import ClassScores, Summary, summarize
 from autoseg.files import from_json, read_json, write_json
+from autoseg.inference.calibration import find_int8
 from autoseg.inference.predictor import StagePredictor
 from autoseg.io import Volume, read_labels, write_labels
 from autoseg.networks.storage import load_network
@@ -99,7 +100,7 @@ class Validation:
         After a long training the engines are measured, even for few cases: there is time, and who predicts one volume
         with this network finds the answer.
         """
-        seconds = self.settings.budget_seconds
+        seconds, path = self.settings.budget_seconds, self.task.model_file
         further = 0 if seconds is not None and seconds < LONG_SECONDS else EXPECTED_VOLUMES
-        network = load_network(self.task.model_file, device=self.settings.device)
-        return self.whole.predictor(network, further_volumes=further)
+        network = load_network(path, device=self.settings.device)
+        return self.whole.predictor(network, further_volumes=further, int8=find_int8([path]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from autoseg.dataset import Dataset
 from autoseg.evaluation import ClassScores, evaluate_case, summarize
 from autoseg.geometry import Geometry
+from autoseg.inference.backends.probe import Calibrated
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
 from autoseg.io import Volume, read_labels
 from autoseg.networks.shared import SharedNetwork
@@ -37,14 +39,18 @@ class WholeCases:
         cases = {name: score_case(dataset, name, self.predict(predictor, name)) for name in names}
         return {name: found.means["dice"].mean for name, found in summarize(cases).classes.items()}
 
-    def predictor(self, network: nn.Module, *, backend: str = "auto", further_volumes: int = 0) -> StagePredictor:
+    def predictor(
+        self, network: nn.Module, *, backend: str = "auto", further_volumes: int = 0, int8: Sequence[Calibrated] = ()
+    ) -> StagePredictor:
         """A network, ready to predict the prepared cases of its stage.
 
         backend: torch needs no time to get ready. further_volumes: that it will predict besides, see StagePredictor.
+        int8: its form in int8, which then computes.
         """
-        job, options = self.task.job, PredictionOptions(device=self.device, backend=backend)
-        count = len(self.task.cases.validation) + further_volumes
-        return StagePredictor([network], job.plans, self.task.stage, job.dataset.labels, options, volumes=count)
+        job, precision = self.task.job, "int8" if int8 else "auto"
+        options = PredictionOptions(device="cpu" if int8 else self.device, backend=backend, precision=precision)
+        count, labels = len(self.task.cases.validation) + further_volumes, job.dataset.labels
+        return StagePredictor([network], job.plans, self.task.stage, labels, options, volumes=count, int8=int8)
 
     def predict(self, predictor: StagePredictor, case_id: str) -> Volume:
         """The labels of a prepared case on its own grid."""

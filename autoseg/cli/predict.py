@@ -44,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--overlap", type=float, default=0.5, help="of neighbouring windows (default: 0.5)")
     parser.add_argument(
         "--flips",
-        type=_flips,
+        type=flips,
         metavar="all|none|N",
         help="average over flipped copies: all, none, or N of them besides the plain one (default: what the plan says)",
     )
@@ -52,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--save-probabilities", action="store_true", help="also write OUT/probabilities/CASE")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1 (default: auto)")
     parser.add_argument(
-        "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="of the arithmetic"
+        "--precision", default="auto", choices=("auto", "fp32", "bf16", "fp16", "int8"), help="of the arithmetic"
     )
     parser.add_argument(
         "--backend",
@@ -188,7 +188,8 @@ def _limit(ensemble: Ensemble, cases: Sequence[Case], arguments: argparse.Namesp
     return limit_for_cases(ensemble.chains, sources, wanted, limit, cleans=bool(ensemble.rules))
 
 
-def _flips(text: str) -> str | int:
+def flips(text: str) -> str | int:
+    """Parse all, none or a number of flips."""
     if text in ("all", "none"):
         return text
     if text.isdecimal():

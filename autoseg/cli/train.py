@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg.cli import app
+from autoseg.cli.compression_options import add_compression_options, checked_for, compression_options
 from autoseg.cli.training_changes import add_training_changes, training_changes
 
 if TYPE_CHECKING:
-    from autoseg.plans import Plans, StagePlan
+    from autoseg.plans import Plans
     from autoseg.training.options import TrainingOptions
     from autoseg.workspace import Workspace
     from trainers.job import TrainingResult
@@ -21,6 +22,7 @@ EPILOG = """examples:
   autoseg_train 4 3d_fullres --folds 0 --budget 10m
   autoseg_train 10 3d_cascade --folds 0 1 --budget 30m
   autoseg_train 10 3d_two_stage --budget 30m      a locator, then a network for each organ
+  autoseg_train 4 3d_fullres --trainer channel_pruning --target-latency 0.5x --budget 10m
 
 A run that was stopped continues when the same command is given again."""
 
@@ -41,7 +43,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--patience", type=int, metavar="EPOCHS", help="stop after this many epochs without progress")
     parser.add_argument("--pretrained", type=Path, metavar="FOLDER", help="start from the weights of this model")
     parser.add_argument("--seed", type=int, default=0, help="of weights and patches (default: 0)")
-    parser.add_argument("--trainer", help="standard, cascade, two_stage or package.module:Class")
+    parser.add_argument(
+        "--trainer",
+        help="standard, cascade, two_stage, channel_pruning, threshold_pruning, quantization, int8, compress or "
+        "package.module:Class",
+    )
     parser.add_argument("--plans-name", default="plans", help="which plans (default: plans)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
     parser.add_argument(
@@ -51,6 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=0, help="processes that make batches (0: a background thread)")
     parser.add_argument("--restart", action="store_true", help="train finished and started folds again from nothing")
     add_training_changes(parser.add_argument_group("in place of what the plans say"))
+    add_compression_options(parser.add_argument_group("of trainers that make a finished model smaller"))
     return parser
 
 
@@ -79,14 +86,16 @@ def make_trainer(workspace: Workspace, name: str, plans: Plans, arguments: argpa
     from autoseg.registry import resolve
     from trainers import TRAINERS
     from trainers.job import Job
+    from trainers.usual import usual_trainer_name
 
     options = _training_options(arguments)
     stages = plans.configuration_stages(arguments.configuration)
-    trainer_name = arguments.trainer or _trainer_for(stages)
+    trainer_name = arguments.trainer or usual_trainer_name(stages)
+    compression = checked_for(trainer_name, compression_options(arguments))
     trainer_class = resolve("trainer", TRAINERS, trainer_name)
     folder = workspace.model(name, trainer_name.rpartition(":")[2], plans.name, arguments.configuration)
     dataset = read_dataset(workspace.raw(name))
-    return trainer_class(Job(workspace, dataset, plans, arguments.configuration, folder, options))
+    return trainer_class(Job(workspace, dataset, plans, arguments.configuration, folder, options, compression))
 
 
 def _training_options(arguments: argparse.Namespace) -> TrainingOptions:
@@ -107,12 +116,6 @@ def _training_options(arguments: argparse.Namespace) -> TrainingOptions:
         workers=arguments.workers,
         restart=arguments.restart,
     )
-
-
-def _trainer_for(stages: tuple[StagePlan, ...]) -> str:
-    if any(stage.region for stage in stages):
-        return "two_stage"
-    return "cascade" if len(stages) > 1 else "standard"
 
 
 def _read_plans(path: Path, dataset: str) -> Plans:

@@ -11,6 +11,7 @@ import numpy as np
 from autoseg.errors import GeometryError, OptionError
 from autoseg.geometry import Geometry
 from autoseg.inference.backends.choice import Choice
+from autoseg.inference.calibration import find_int8
 from autoseg.inference.chain import Chain, Progress, Wanted
 from autoseg.inference.memory import Limit, Source
 from autoseg.inference.model_files import ModelFiles, read_model_files
@@ -148,6 +149,7 @@ def load_networks(
             options,
             volumes=volumes,
             choice=choice,
+            int8=find_int8(paths),
         )
         for stage, paths, choice in zip(files.stages, files.weights, chosen, strict=True)
     ]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from autoseg.data.mirroring import left_right_exchange
 from autoseg.errors import OptionError
 from autoseg.inference.backends import Engine, EngineOptions, find_backend
 from autoseg.inference.backends.choice import Choice, Task, choose
+from autoseg.inference.backends.probe import Calibrated
 from autoseg.inference.batches import usual_batch_size
 from autoseg.inference.sliding_window import EmptyWindows, Progress, WholeLogits, stream
 from autoseg.inference.windows import Windows, stream_order, window_starts
@@ -39,8 +41,8 @@ class PredictionOptions:
     overlap: of neighbouring windows, as a fraction of the patch. flips: None for what the plan says; "all" averages
     over every combination of the plan's mirror axes, "none" over none; a number takes that many flipped copies besides
     the plain one, in the plane first; a tuple gives the plan's axes.
-    precision: auto, fp32, bf16 or fp16. device: auto, cpu, cuda, cuda:1. backend: auto, torch, openvino, onnxruntime,
-    or package.module:Class (autoseg.inference.backends).
+    precision: auto, fp32, bf16, fp16 or int8. device: auto, cpu, cuda, cuda:1. backend: auto, torch, openvino,
+    onnxruntime, or package.module:Class (autoseg.inference.backends).
     batch_size: windows per call of the network; None for what is fast, see usual_batch_size.
     memory_bytes: what the process may hold at most; None for what is free.
     """
@@ -62,12 +64,35 @@ class PredictionOptions:
             raise OptionError(f"--memory must be positive, not {self.memory_bytes}.")
 
 
+@dataclass(frozen=True)
+class Flipping:
+    """The flips over which a prediction averages.
+
+    flips: as tuples of plan axes, the plain one () first. left_right_axis: the axis whose flip exchanges classes;
+    None for none. partners: the number of the class that takes each class's place then.
+    """
+
+    flips: tuple[Ints, ...]
+    left_right_axis: int | None
+    partners: Ints
+
+    @classmethod
+    def of(cls, plans: Plans, labels: Labels, flips: str | int | Ints, *, is_2d: bool) -> Flipping:
+        """As in training: left and right are exchanged where labels can express it, else that axis is left out."""
+        exchange = left_right_exchange(labels, plans.left_right_pairs)
+        left_right_axis = plans.left_right_axis if plans.left_right_pairs else None
+        partners = range(len(labels.names)) if exchange is None else exchange.classes.tolist()
+        forbidden = left_right_axis if exchange is None else None
+        axes = tuple(axis for axis in plans.mirror_axes if axis != forbidden)
+        return cls(flip_axes(axes, flips, is_2d=is_2d), left_right_axis, tuple(partners))
+
+
 class StagePredictor:
     """The networks of one stage, ready to predict prepared images.
 
     networks: one per fold, of one spec; each is used up by its engine before the next one is taken, so that an iterator
     holds one at a time. volumes: how many are to be predicted, which tells whether measuring engines pays. choice: the
-    engine that an earlier run took; None to choose now.
+    engine that an earlier run took; None to choose now. int8: the same networks in int8, where all of them have that.
     """
 
     def __init__(
@@ -80,6 +105,7 @@ class StagePredictor:
         *,
         volumes: int = 1,
         choice: Choice | None = None,
+        int8: Sequence[Calibrated] = (),
     ) -> None:
         options = options or PredictionOptions()
         self.stage = stage
@@ -88,46 +114,46 @@ class StagePredictor:
         self.windows = Windows(stage.patch_size, options.overlap, batch_size)
         self._class_values = list(labels.classes.values()) if stage.previous_stage is not None else []
         self._first_class = 0 if labels.has_regions else 1
-        self._prepare_flips(plans, labels, stage.flips if options.flips is None else options.flips)
+        wanted_flips = stage.flips if options.flips is None else options.flips
+        self._flipping = Flipping.of(plans, labels, wanted_flips, is_2d=stage.is_2d)
         self.engines: list[Engine] = []
         windows = volumes * len(self.flips) * windows_of(plans, stage, options.overlap)
-        for network in networks:
+        for number, network in enumerate(networks):
             if choice is None:
-                choice = self._choose(network, options, windows)
+                choice = self._choose(network, options, windows, int8[0] if int8 else None)
             engine_options = EngineOptions(
                 stage.patch_size,
                 choice.precision,
                 torch.get_num_threads(),
                 device=self.device,
                 compiled=is_gpu(self.device) and is_worth_compiling(stage, windows),
+                calibrated=Path(int8[number].file) if int8 else None,
             )
             self.engines.append(find_backend(choice.backend).compile(network, engine_options))
             del network
         assert choice is not None, "a stage has a network"
         self.choice = choice
 
-    def _choose(self, network: Any, options: PredictionOptions, windows: float) -> Choice:
+    def _choose(self, network: Any, options: PredictionOptions, windows: float, int8: Calibrated | None) -> Choice:
         patch_size = self.stage.patch_size
         if self.device != "cpu":
             if options.backend not in ("auto", "torch"):
                 raise OptionError(
                     f"The backend {options.backend} computes on the CPU only.", "Use --device cpu or --backend torch."
                 )
+            if options.precision == "int8":
+                raise OptionError("Networks in int8 are computed on the CPU.", "Use --device cpu or --precision auto.")
             precision = choose_precision(
                 network.spec, patch_size, self.stage.batch_size, device=self.device, wanted=options.precision
             )
             return Choice("torch", precision, "the engine of a GPU")
-        task = Task(network.spec, patch_size, self.windows.batch_size, torch.get_num_threads(), windows)
+        task = Task(network.spec, patch_size, self.windows.batch_size, torch.get_num_threads(), windows, int8)
         return choose(task, backend=options.backend, precision=options.precision)
 
-    def _prepare_flips(self, plans: Plans, labels: Labels, flips: str | int | Ints) -> None:
-        """As in training: left and right are exchanged where labels can express it, else that axis is left out."""
-        exchange = left_right_exchange(labels, plans.left_right_pairs)
-        self._left_right_axis = plans.left_right_axis if plans.left_right_pairs else None
-        self._partners = list(range(len(labels.names))) if exchange is None else exchange.classes.tolist()
-        forbidden = self._left_right_axis if exchange is None else None
-        axes = tuple(axis for axis in plans.mirror_axes if axis != forbidden)
-        self.flips = flip_axes(axes, flips, is_2d=self.stage.is_2d)
+    @property
+    def flips(self) -> tuple[Ints, ...]:
+        """The flips to average over, as tuples of plan axes."""
+        return self._flipping.flips
 
     def order(self, shape: Sequence[int]) -> Order:
         """The order of axes in which logits arrive, for an image (z, y, x)."""
@@ -182,11 +208,11 @@ class StagePredictor:
         total: Tensor | None = None
         for axes in self.flips:
             dims = [axis + batch.ndim - 3 for axis in axes]
-            swap = self._left_right_axis in axes
+            swap = self._flipping.left_right_axis in axes
             flipped = self._with_class_channels(batch, swap).flip(dims)
             logits = reduce(torch.add, (engine(flipped) for engine in self.engines)).flip(dims)
             if swap:
-                logits = logits[:, _order(self._partners, self._first_class)]
+                logits = logits[:, _order(self._flipping.partners, self._first_class)]
             total = logits if total is None else total.add_(logits)
         assert total is not None
         return total.div_(len(self.flips) * len(self.engines))
@@ -195,7 +221,7 @@ class StagePredictor:
         """Replace the channel of previous labels by one channel per class, left and right exchanged on request."""
         if not self._class_values:
             return batch
-        order = self._partners if swap else range(len(self._class_values))
+        order = self._flipping.partners if swap else range(len(self._class_values))
         previous = batch[:, -1:]
         masks = [_is_any(previous, self._class_values[k]) for k in order]
         return torch.cat([batch[:, :-1], *(mask.to(batch.dtype) for mask in masks)], dim=1)
@@ -239,7 +265,7 @@ def _windows_over(shape: tuple[float, ...], patch_size: Ints, overlap: float) ->
     return math.prod(len(window_starts(math.ceil(length), patch, overlap)) for length, patch in axes)
 
 
-def _order(partners: list[int], first: int) -> list[int]:
+def _order(partners: Ints, first: int) -> list[int]:
     return list(itertools.chain(range(first), (first + k for k in partners)))
 
 

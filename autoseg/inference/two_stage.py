@@ -11,6 +11,7 @@ from torch import nn
 
 from autoseg.geometry import Geometry, Shape
 from autoseg.inference.backends.choice import Choice
+from autoseg.inference.backends.probe import Calibrated
 from autoseg.inference.chain import Chain, ChainOutput, PreparedVolume, Progress, Wanted
 from autoseg.inference.merging import OrganProbability, found_organs, merged_labels, merged_probabilities
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
@@ -126,12 +127,13 @@ def make_predictor(
     *,
     volumes: int = 1,
     choice: Choice | None = None,
+    int8: Sequence[Calibrated] = (),
 ) -> StagePredictor:
     """The predictor of a stage of any kind; one with a region predicts whether a voxel belongs to its organ."""
     if stage.region is not None:
         plans, labels = plans.of_organ(stage), organ_labels(labels)
         volumes *= len(stage.region.organs)
-    return StagePredictor(networks, plans, stage, labels, options, volumes=volumes, choice=choice)
+    return StagePredictor(networks, plans, stage, labels, options, volumes=volumes, choice=choice, int8=int8)
 
 
 def organ_sizes_mm(stages: Iterable[StagePlan], plans: Plans) -> dict[str, tuple[float, ...]]:

@@ -20,6 +20,8 @@ from autoseg.errors import OptionError
 from autoseg.preprocessing.restore import Order
 
 Ints = tuple[int, ...]
+SIGMA = 1 / 8
+"""Of the Gaussian weights, as a fraction of the patch."""
 Box3 = tuple[slice, ...]
 WORTH_ANOTHER_AXIS = 0.75
 """Another axis than the first is gone along only where it leaves less than this of the open planes."""
@@ -70,7 +72,7 @@ def window_starts(length: int, patch: int, overlap: float) -> list[int]:
 def gaussian_weights(patch: int) -> np.ndarray:
     """(patch,) float64 weights along one axis, symmetric, 1 at the centre and at least e⁻⁸ at the rim."""
     distance = np.arange(patch) - (patch - 1) / 2
-    return np.exp(-0.5 * (distance / (patch / 8)) ** 2)
+    return np.exp(-0.5 * (distance / (patch * SIGMA)) ** 2)
 
 
 def stream_order(shape: Sequence[int], windows: Windows) -> Order:

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from autoseg.errors import OptionError
+from autoseg.errors import FileError, OptionError
 from autoseg.registry import resolve
-from trainers import TRAINERS
+from autoseg.workspace import Workspace
+from trainers import COMPRESSING, TRAINERS
 from trainers.job import TrainingResult
 
 
@@ -22,7 +23,10 @@ def test_is_a_documented_final_class_made_with_a_job(name: str) -> None:
     assert list(inspect.signature(trainer).parameters) == ["job"]
 
 
-@pytest.mark.parametrize("name", TRAINERS)
+FROM_NOTHING = [name for name in TRAINERS if name not in COMPRESSING]
+
+
+@pytest.mark.parametrize("name", FROM_NOTHING)
 def test_refuses_a_configuration_that_it_cannot_train(name: str) -> None:
     stages = (object(),) * (2 if name == "standard" else 1)
     job = SimpleNamespace(stages=stages, configuration="3d_strange")
@@ -30,7 +34,21 @@ def test_refuses_a_configuration_that_it_cannot_train(name: str) -> None:
         resolve("trainer", TRAINERS, name)(job)
 
 
-@pytest.mark.parametrize("name", TRAINERS)
+@pytest.mark.parametrize("name", COMPRESSING)
+def test_refuses_to_compress_what_is_not_there(name: str, tmp_path: Path) -> None:
+    job = SimpleNamespace(
+        stages=(SimpleNamespace(region=None),),
+        configuration="3d_fullres",
+        compression=None,
+        workspace=Workspace(tmp_path),
+        dataset=SimpleNamespace(name="Dataset001_X"),
+        plans=SimpleNamespace(name="plans"),
+    )
+    with pytest.raises(FileError, match=r"standard__plans__3d_fullres: .*no model to compress"):
+        resolve("trainer", TRAINERS, name)(job)
+
+
+@pytest.mark.parametrize("name", FROM_NOTHING)
 @pytest.mark.parametrize("folds", [("0",), ("0", "1", "2")])
 def test_tells_how_many_networks_it_trains(name: str, folds: tuple[str, ...]) -> None:
     regions = [None] if name == "standard" else [None, object() if name == "two_stage" else None]

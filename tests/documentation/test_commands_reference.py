@@ -52,7 +52,7 @@ def section_of(command: str) -> str:
 def documented_options(command: str) -> set[str]:
     """What the first cells of the section's tables name."""
     cells = re.findall(r"^\| (`.*?`) \| ", section_of(command), re.MULTILINE)
-    return {option for cell in cells for option in re.findall(r"`(--?[a-z][a-z-]*)", cell)}
+    return {option for cell in cells for option in re.findall(r"`(--?[a-z][a-z0-9-]*)", cell)}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -10,7 +11,8 @@ from small_networks import small_spec
 
 from autoseg.errors import FileError
 from autoseg.networks import build_network
-from autoseg.networks.storage import load_network, read_spec, save_network
+from autoseg.networks.levels import Grid
+from autoseg.networks.storage import describe_stored, load_network, read_spec, save_network
 
 
 @pytest.fixture
@@ -106,3 +108,62 @@ def test_saving_again_replaces_whole(stored: Path) -> None:
     save_network(stored, network)
     assert read_spec(stored).out_channels == 5
     assert [path.name for path in stored.parent.iterdir()] == ["model.safetensors"]
+
+
+def packed_network(path: Path, levels: int = 7) -> torch.nn.Module:
+    """A network of which every convolution has zeros and levels, stored."""
+    torch.manual_seed(0)
+    network, grids = build_network(small_spec(widths=(16, 24))), {}
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if weight.ndim > 2:
+                weight[weight.abs() < 0.1] = 0
+                grids[name] = Grid(levels, np.array([weight.abs().max()], np.float32))
+                weight.copy_(torch.where(weight == 0, 0, torch.from_numpy(grids[name].rounded(weight.numpy()))))
+    save_network(path, network, grids)
+    return network
+
+
+def test_packed_network_is_loaded_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    network = packed_network(path)
+    loaded = load_network(path)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), network.parameters(), strict=True))
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
+    assert read_spec(path) == network.spec
+
+
+def test_a_file_is_as_large_as_its_header_and_the_formula_say(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    network = packed_network(path)
+    stored = describe_stored(path)
+    assert path.stat().st_size == stored.file_bytes == stored.header_bytes + sum(one.bytes for one in stored.tensors)
+    assert all(one.layout.bytes == one.bytes for one in stored.tensors if one.layout)
+    plain = 4 * sum(parameter.numel() for parameter in network.parameters())
+    assert stored.file_bytes - stored.header_bytes < plain / 6
+    assert sum(one.count for one in stored.tensors) == plain / 4
+
+
+def test_a_network_without_zeros_or_levels_is_stored_plainly(stored: Path) -> None:
+    assert metadata_of(stored)["schema"] == "1"
+    assert all(one.layout is None for one in describe_stored(stored).tensors)
+
+
+def test_packing_that_was_edited(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    packed_network(path)
+    tensors, metadata = load_file(path), metadata_of(path)
+    name = next(name for name, tensor in tensors.items() if tensor.dtype == torch.uint8)
+    with pytest.raises(FileError, match="do not fit its spec"):
+        load_network(rewritten(path, tensors, {**metadata, "packing": "{}"}))
+    with pytest.raises(FileError, match="packing is not valid JSON"):
+        load_network(rewritten(path, tensors, {**metadata, "packing": "{"}))
+    with pytest.raises(FileError, match="unknown key 'ranged'"):
+        load_network(rewritten(path, tensors, {**metadata, "packing": metadata["packing"].replace("ranges", "ranged")}))
+    with pytest.raises(FileError, match=rf"{name}: A packed tensor has"):
+        load_network(rewritten(path, {**tensors, name: tensors[name][:-1].clone()}, metadata))
+    with pytest.raises(FileError, match="is not a run of bytes"):
+        load_network(rewritten(path, {**tensors, name: torch.zeros(3)}, metadata))
+    elsewhere = {**metadata, "packing": metadata["packing"].replace(name, "decoder.nothing")}
+    with pytest.raises(FileError, match=r"decoder.nothing is packed"):
+        load_network(rewritten(path, tensors, elsewhere))

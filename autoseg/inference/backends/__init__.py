@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from autoseg.errors import OptionError
@@ -34,9 +35,10 @@ Engine = Callable[["Tensor"], "Tensor"]
 class EngineOptions:
     """What an engine is made for.
 
-    patch_size: of every window that it will see. precision: fp32, bf16 or fp16. threads: for engines that keep threads
-    of their own. device: a torch device; engines other than torch know "cpu" only. compiled: have torch
-    compile it, which takes about a minute.
+    patch_size: of every window that it will see. precision: fp32, bf16, fp16 or int8. threads: for engines that keep
+    threads of their own. device: a torch device; engines other than torch know "cpu" only. compiled: have torch
+    compile it, which takes about a minute. calibrated: the file of the network in int8, which that precision computes
+    in place of the network itself.
     """
 
     patch_size: Ints
@@ -44,6 +46,7 @@ class EngineOptions:
     threads: int
     device: str = "cpu"
     compiled: bool = False
+    calibrated: Path | None = None
 
 
 class Backend(Protocol):

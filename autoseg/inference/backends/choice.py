@@ -11,7 +11,15 @@ from typing import Any
 from autoseg.errors import OptionError
 from autoseg.files import from_json, to_json
 from autoseg.inference.backends import find_backend, installed_backends
-from autoseg.inference.backends.probe import BASELINE, TOLERANCES, Candidate, ProbeAnswer, ProbeRequest, Trial
+from autoseg.inference.backends.probe import (
+    BASELINE,
+    TOLERANCES,
+    Calibrated,
+    Candidate,
+    ProbeAnswer,
+    ProbeRequest,
+    Trial,
+)
 from autoseg.plans import Ints, NetworkSpec
 from autoseg.runtime import choose_precision
 from autoseg.runtime.cache import machine, recalled, remembered
@@ -42,17 +50,25 @@ class Choice:
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be computed on a CPU. windows: how many there are ahead, over all volumes, flips and folds."""
+    """What is to be computed on a CPU.
+
+    windows: how many there are ahead, over all volumes, flips and folds. int8: the network in int8, where that was made
+    and accepted.
+    """
 
     network: NetworkSpec
     patch_size: Ints
     batch_size: int
     threads: int
     windows: float
+    int8: Calibrated | None = None
 
     def request(self, candidates: Sequence[Candidate], *, timed: bool) -> ProbeRequest:
         """The question to a child process."""
-        return ProbeRequest(tuple(candidates), self.network, self.patch_size, self.batch_size, self.threads, timed)
+        int8 = self.int8 if any(one.precision == "int8" for one in candidates) else None
+        return ProbeRequest(
+            tuple(candidates), self.network, self.patch_size, self.batch_size, self.threads, timed, int8
+        )
 
 
 def choose(task: Task, *, backend: str = AUTO, precision: str = AUTO) -> Choice:
@@ -60,12 +76,14 @@ def choose(task: Task, *, backend: str = AUTO, precision: str = AUTO) -> Choice:
 
     backend: a registered name, or auto: the fastest by a measurement in a child process, remembered for this machine,
     network, patch, batch, number of threads and versions of the packages. Where a measurement costs more than it can
-    save and none is remembered, it is torch. precision: auto, fp32 or bf16. An engine other than torch is taken only
-    after its logits were found to agree with torch's in fp32. Raises OptionError for what was asked for and cannot be.
+    save and none is remembered, it is torch. precision: auto, fp32, bf16 or int8, of which auto takes the last only
+    where the task has it. An engine other than torch is taken only after its logits were found to agree with torch's in
+    fp32, an int8 one with what it said where it was calibrated. Raises OptionError for what was asked for and cannot
+    be.
     """
-    if precision != AUTO:
+    if precision not in (AUTO, "int8"):
         choose_precision(task.network, task.patch_size, task.batch_size, device="cpu", wanted=precision)
-    candidates = possible(backend, precision)
+    candidates = possible(backend, precision, has_int8=task.int8 is not None)
     first = candidates[0]
     if len(candidates) > 1:
         request = task.request(candidates, timed=True)
@@ -81,10 +99,16 @@ def choose(task: Task, *, backend: str = AUTO, precision: str = AUTO) -> Choice:
     return fastest(_recalled(request) or _tried(request), backend)
 
 
-def possible(backend: str, precision: str) -> list[Candidate]:
+def possible(backend: str, precision: str, *, has_int8: bool = False) -> list[Candidate]:
     """What may be taken, first the one for where nothing was measured. OptionError where there is nothing."""
+    if precision == "int8" and not has_int8:
+        raise OptionError(
+            "The model holds no network in int8 that was accepted.",
+            "Make one with autoseg_train --trainer int8 --from FOLDER, or use --precision auto.",
+        )
     names = installed_backends() if backend == AUTO else [backend]
     wanted = [precision] if precision != AUTO else ["fp32", "bf16"] if has_bf16_instructions() else ["fp32"]
+    wanted += ["int8"] if precision == AUTO and has_int8 else []
     found = [Candidate(name, one) for one in wanted for name in names if one in find_backend(name).precisions]
     if not found:
         known = ", ".join(find_backend(backend).precisions)

@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.inference.backends import Engine, EngineOptions
-from autoseg.inference.backends.tracing import small_image, traced
-
-IMAGE, LOGITS = "image", "logits"
+from autoseg.inference.backends.tracing import IMAGE, LOGITS, small_image, traced
 
 
 class OnnxRuntimeBackend:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from autoseg.errors import OptionError
+from autoseg.errors import FileError, OptionError
+from autoseg.files import atomic_path
 from autoseg.inference.backends import Engine, EngineOptions
-from autoseg.inference.backends.tracing import traced
+from autoseg.inference.backends.tracing import IMAGE, LOGITS, traced
+from autoseg.plans import Ints
 
-PRECISION_NAMES = {"fp32": "f32", "bf16": "bf16"}
+PRECISION_NAMES = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""Of what is not in int8 already."""
 
 
 class OpenVinoBackend:
     """One stream over all threads, one window at a time: batches and parallel streams gained nothing that lasted."""
 
     packages: tuple[str, ...] = ("openvino",)
-    precisions: tuple[str, ...] = ("fp32", "bf16")
+    precisions: tuple[str, ...] = ("fp32", "bf16", "int8")
 
     def compile(self, network: nn.Module, options: EngineOptions) -> Engine:
         """An infer request for windows of a fixed size; see Backend."""
@@ -28,10 +32,44 @@ class OpenVinoBackend:
         if options.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise OptionError("OpenVINO does not compute bf16 on this processor.", "Use --precision fp32.")
         spec: Any = network.spec
-        shape = [1, spec.in_channels, *options.patch_size]
-        model = openvino.convert_model(traced(network), input=shape)
+        model = calibrated_model(options) if options.precision == "int8" else converted(network, options.patch_size)
         compiled = core.compile_model(model, "CPU", settings(options))
         return _Windows(compiled.create_infer_request(), (spec.out_channels, *options.patch_size))
+
+
+def converted(network: nn.Module, patch_size: Ints) -> Any:
+    """A network with its spec as OpenVINO's model, for one window of this size at a time."""
+    spec: Any = network.spec
+    return imported().convert_model(traced(network), input=[1, spec.in_channels, *patch_size])
+
+
+def write_openvino(model: Any, path: Path, *, name_ports: bool = False) -> None:
+    """Write OpenVINO's model as path (.xml) and, beside it, .bin; each whole or not at all.
+
+    name_ports: call its input and its output by the names that an exported network has.
+    """
+    if name_ports:
+        model.input(0).set_names({IMAGE})
+        model.output(0).set_names({LOGITS})
+    with atomic_path(path) as temporary, atomic_path(path.with_suffix(".bin")) as values:
+        assert values == temporary.with_suffix(".bin"), "OpenVINO itself names the file of the values"
+        imported().save_model(model, temporary, compress_to_fp16=False)
+
+
+def calibrated_model(options: EngineOptions) -> Any:
+    """The model in int8 of these options. FileError where it is broken or made for other windows."""
+    if options.calibrated is None:
+        raise OptionError("There is no network in int8 here.", "Make one with autoseg_train --trainer int8.")
+    try:
+        model = imported().Core().read_model(options.calibrated)
+        shape = tuple(model.input(0).shape)
+    except RuntimeError as error:
+        raise FileError(options.calibrated, "is no model of OpenVINO's.", "Make it again.") from error
+    if shape[0] != 1 or shape[2:] != tuple(options.patch_size):
+        raise FileError(
+            options.calibrated, f"was made for windows {shape[2:]}, not {options.patch_size}.", "Make it again."
+        )
+    return model
 
 
 def settings(options: EngineOptions) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg.files import from_json, to_json
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
 
 MOST_ROUNDS = 6
 LONGEST_SECONDS = 15.0  # after which no further round is begun, once two are done
-TOLERANCES = {"fp32": (1e-3, 0.05), "bf16": (0.1, 0.1)}
+TOLERANCES = {"fp32": (1e-3, 0.05), "bf16": (0.1, 0.1), "int8": (0.1, 0.1)}
 """Of the logits, relative to torch's in fp32: on noise, and on the phantom, whose air is the same everywhere, so that
-rounding errors of float32 sums do not cancel out. documentation/decisions/0080-inference-backends.md has figures."""
+rounding errors of float32 sums do not cancel out. documentation/decisions/0080-inference-backends.md has figures. An
+int8 network is calibrated for its own weights: it is held against what it said of the phantom where it was made and its
+Dice was measured."""
+SAMPLES = 64
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,19 @@ BASELINE = Candidate("torch", "fp32")
 
 
 @dataclass(frozen=True)
+class Calibrated:
+    """A network in int8. file: OpenVINO's. answer: to the phantom where it was calibrated, see sampled()."""
+
+    file: str
+    answer: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class ProbeRequest:
-    """What is to be tried on batches of patches. timed: against torch in fp32; else only the logits are compared."""
+    """What is to be tried on batches of patches.
+
+    timed: against torch in fp32; else only the logits are compared. int8: the network that the precision int8 computes.
+    """
 
     candidates: tuple[Candidate, ...]
     network: NetworkSpec
@@ -55,6 +70,7 @@ class ProbeRequest:
     batch_size: int
     threads: int
     timed: bool = True
+    int8: Calibrated | None = None
 
 
 @dataclass(frozen=True)
@@ -101,8 +117,11 @@ class Entrant:
         self.seconds: list[float] = []
         self.failure = ""
         self._engine: Engine | None = None
+        self._int8_error: float | None = None
         with self._failing():
             self._engine = engine(candidate, request)
+            if candidate.precision == "int8" and request.int8 is not None:
+                self._int8_error = answer_error(self._engine(lone_phantom(request)), request.int8)
 
     def compute(self, number: int, batch: Tensor, reference: Tensor, *, timed: bool) -> None:
         """Compute input number `number`."""
@@ -112,7 +131,8 @@ class Entrant:
             started = time.perf_counter()
             logits = self._engine(batch)
             seconds = time.perf_counter() - started
-            self.errors[number] = relative_error(logits, reference)
+            known = self._int8_error
+            self.errors[number] = relative_error(logits, reference) if known is None else known
             if timed:
                 self.seconds.append(seconds)
 
@@ -165,7 +185,8 @@ def engine(candidate: Candidate, request: ProbeRequest) -> Engine:
     """The engine of a candidate for the network that is asked about."""
     from autoseg.inference.backends import EngineOptions, find_backend
 
-    options = EngineOptions(request.patch_size, candidate.precision, request.threads)
+    calibrated = None if request.int8 is None else Path(request.int8.file)
+    options = EngineOptions(request.patch_size, candidate.precision, request.threads, calibrated=calibrated)
     return find_backend(candidate.backend).compile(seasoned_network(request.network), options)
 
 
@@ -212,6 +233,24 @@ def phantom(request: ProbeRequest) -> Tensor:
     image = torch.where(radius < 0.8, tissue, -1.8)
     masks = [(radius < 0.6 / number).float().expand_as(image) for number in range(1, request.network.in_channels)]
     return torch.stack([image, *masks], dim=1)
+
+
+def lone_phantom(request: ProbeRequest) -> Tensor:
+    """(1, C, *patch): the phantom by which an int8 network is recognised."""
+    return phantom(replace(request, batch_size=1))
+
+
+def sampled(logits: Tensor) -> tuple[float, ...]:
+    """SAMPLES values of logits, evenly spread over them."""
+    flat = logits.double().flatten()
+    return tuple(float(flat[number * len(flat) // SAMPLES]) for number in range(SAMPLES))
+
+
+def answer_error(logits: Tensor, known: Calibrated) -> float:
+    """How far an int8 network is from what it said where it was calibrated."""
+    import torch
+
+    return relative_error(torch.tensor(sampled(logits)), torch.tensor(known.answer))
 
 
 def relative_error(logits: Tensor, reference: Tensor) -> float:

@@ -1,0 +1,56 @@
+"""compression.json: what was made smaller, by how much, and what it cost in Dice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+REPORT = "compression.json"
+
+
+@dataclass(frozen=True)
+class NetworkMeasure:
+    """One network of a stage.
+
+    multiply_adds: of a forward pass over one patch. bytes: of the file, the mean over folds. seconds_per_patch: on the
+    machine that made the report, beside the others of its stage; None where nothing was measured.
+    """
+
+    parameters: int
+    multiply_adds: int
+    bytes: int
+    seconds_per_patch: float | None = None
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """The model after a step.
+
+    dice: mean over the validation cases of the folds, whole; None without any. networks: by stage.
+    """
+
+    name: str
+    dice: float | None
+    fold_dice: dict[str, float | None]
+    networks: dict[str, NetworkMeasure]
+
+
+@dataclass(frozen=True)
+class CompressionReport:
+    """A compressed model.
+
+    source: the folder's name of the model that it was made from, and made_from the checksums of its networks by file.
+    chosen: the name of the step that became the model. engines: by stage, what seconds were measured with. steps: the
+    uncompressed model first, then every step that was made, also one that was not taken for its Dice.
+    """
+
+    trainer: str
+    source: str
+    made_from: dict[str, str]
+    options: dict[str, Any]
+    chosen: str
+    dice_before: float | None
+    dice_after: float | None
+    engines: dict[str, str]
+    steps: tuple[StepReport, ...]
+    schema: int = 1

@@ -1,0 +1,1 @@
+"""Models as folders that predict without torch and without autoseg."""

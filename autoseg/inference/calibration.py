@@ -1,0 +1,84 @@
+"""A network in int8 beside its weights: the files, what it was made from, and whether its Dice was good enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.errors import FileError
+from autoseg.files import checksum, read_artefact, write_json
+from autoseg.inference.backends.probe import Calibrated
+
+INT8_SCHEMA = 1
+INT8_MODEL = "int8.xml"
+INT8_RECORD = "int8.json"
+
+
+@dataclass(frozen=True)
+class Int8Record:
+    """int8.json of a fold, beside int8.xml and int8.bin.
+
+    weights: checksum of the network's file. model, values: checksums of int8.xml and int8.bin. patches: of training
+    cases, by which it was calibrated. dice_before, dice_after: mean Dice over the validation cases, whole, of the
+    network and of its int8 form; None in a fold without such cases. tolerance: by how much the latter may be lower.
+    answer: what it says of a phantom, by which another machine finds whether it computes the same.
+    """
+
+    weights: str
+    model: str
+    values: str
+    patches: int
+    dice_before: float | None
+    dice_after: float | None
+    tolerance: float
+    answer: tuple[float, ...]
+    schema: int = INT8_SCHEMA
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it may be used: its Dice was measured and is not too low."""
+        if self.dice_before is None or self.dice_after is None:
+            return False
+        return self.dice_after >= self.dice_before - self.tolerance
+
+
+def int8_files(weights: Path) -> tuple[Path, Path]:
+    """Where the int8 form of a network lies: the structure and its values."""
+    model = weights.with_name(INT8_MODEL)
+    return model, model.with_suffix(".bin")
+
+
+def read_int8_record(weights: Path) -> Int8Record | None:
+    """The record beside a network's file; None where it was never brought to int8, or was trained anew since.
+
+    Raises FileError where a file of it is missing or not the one that was measured.
+    """
+    path = weights.with_name(INT8_RECORD)
+    if not path.exists():
+        return None
+    record = read_artefact(Int8Record, path, remedy="Delete it, or make it again with --trainer int8.")
+    if checksum(weights) != record.weights:
+        return None
+    for file, known in zip(int8_files(weights), (record.model, record.values), strict=True):
+        if checksum(file) != known:
+            raise FileError(
+                file, f"is not the file that {path.name} tells of.", f"Copy it again, or delete {path.name}."
+            )
+    return record
+
+
+def write_int8_record(weights: Path, record: Int8Record) -> None:
+    """Write int8.json, after the other files: while it is missing, there is no int8."""
+    write_json(weights.with_name(INT8_RECORD), record)
+
+
+def find_int8(weights: Sequence[Path]) -> tuple[Calibrated, ...]:
+    """The int8 forms of a stage's networks, one per fold; empty unless every one of them was accepted."""
+    records = [read_int8_record(path) for path in weights]
+    found = [
+        Calibrated(str(int8_files(path)[0]), record.answer)
+        for path, record in zip(weights, records, strict=True)
+        if record is not None and record.accepted
+    ]
+    return tuple(found) if len(found) == len(weights) else ()

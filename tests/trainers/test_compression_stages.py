@@ -1,0 +1,112 @@
+"""Channel pruning of every stage of a cascade, and of the locator alone in two stages."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from autoseg.files import checksum
+from autoseg.networks.storage import read_spec
+from autoseg.plans import read_plans
+from dataset_conversion.phantom import write_phantom_dataset
+
+NAME = "Dataset001_Phantom"
+SHORT = ["--folds", 0, "--epochs", 1, "--iterations-per-epoch", 1, "--threads", 1, "--precision", "fp32"]
+PRUNE = [*SHORT, "--trainer", "channel_pruning", "--granularity", 1, "--prune", "50,50,50"]
+
+
+def command(name: str, *arguments: object, root: Path) -> int:
+    """Run autoseg_NAME in this process."""
+    main = importlib.import_module(f"autoseg.cli.{name}").main
+    return main([*map(str, arguments), "--root", str(root)])
+
+
+@pytest.fixture(autouse=True)
+def _no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
+    from autoseg.compression.latency import Latency
+
+    none = Latency((1.0, 0.5), "none")
+    monkeypatch.setattr("trainers.measures.measured_latency", lambda stage, networks, *, device: none)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace planned for a cascade and for two stages."""
+    root = tmp_path_factory.mktemp("workspace")
+    write_phantom_dataset(root / "raw" / NAME, cases=5, test_cases=1, shape=(16, 16, 16))
+    small = ["--base-filters", 8, "--pooling", 2, "--patch-size", "16,16,16", "--device", "cpu", "--budget", "60s"]
+    forced = ["--cascade", "always", "--two-stage", "always", "-c", "3d_lowres"]
+    assert command("plan_and_preprocess", "-d", 1, *small, *forced, root=root) == 0
+    return root
+
+
+def specs(model: Path, stage: str) -> list[tuple[int, ...]]:
+    return [
+        tuple(width for level in read_spec(path).levels for width in level.encoder_widths)
+        for path in sorted((model / "stages" / stage).glob("*/model.safetensors"))
+    ]
+
+
+def predicts(root: Path, configuration: str) -> bool:
+    images, out = root / "raw" / NAME / "imagesTs", root / f"out_{configuration}"
+    words = [
+        "-d",
+        1,
+        "-c",
+        configuration,
+        "--trainer",
+        "channel_pruning",
+        "-i",
+        images,
+        "-o",
+        out,
+        "--backend",
+        "torch",
+    ]
+    return command("predict", *words, root=root) == 0 and bool(list(out.glob("*.nii.gz")))
+
+
+def test_both_stages_of_a_cascade(root: Path) -> None:
+    assert command("train", 1, "3d_cascade", *SHORT, root=root) == 0
+    assert command("train", 1, "3d_cascade", *PRUNE, root=root) == 0
+    results = root / "results" / NAME
+    full, pruned = results / "cascade__plans__3d_cascade", results / "channel_pruning__plans__3d_cascade"
+    before, after = specs(full, "3d_lowres"), specs(pruned, "3d_lowres")
+    assert len(before) == len(after) == 3
+    assert set(after) == {tuple(width // 2 for width in before[0])}
+    last = read_spec(pruned / "fold_0" / "model.safetensors")
+    full_last = read_spec(full / "fold_0" / "model.safetensors")
+    assert last.in_channels == full_last.in_channels > 1
+    assert last.levels[0].encoder_widths[0] == full_last.levels[0].encoder_widths[0] // 2
+    assert {stage.network for stage in read_plans(pruned / "plans.json").stages.values()} >= {last}
+    report = json.loads((pruned / "compression.json").read_text())
+    assert set(report["steps"][1]["networks"]) == {"3d_lowres", "3d_cascade_fullres"}
+    assert predicts(root, "3d_cascade")
+
+
+def test_the_locator_of_two_stages_alone(root: Path) -> None:
+    assert command("train", 1, "3d_two_stage", *SHORT, root=root) == 0
+    assert command("train", 1, "3d_two_stage", *PRUNE, "--compress-stages", "locate", root=root) == 0
+    results = root / "results" / NAME
+    full, pruned = results / "two_stage__plans__3d_two_stage", results / "channel_pruning__plans__3d_two_stage"
+    before, after = specs(full, "locate"), specs(pruned, "locate")
+    assert set(after) == {tuple(width // 2 for width in before[0])}
+    organs = sorted(path.parent.parent.name for path in (full / "stages").glob("organ_*/fold_0/model.safetensors"))
+    for organ in organs:
+        files = [model / "stages" / organ / "fold_0" / "model.safetensors" for model in (full, pruned)]
+        assert checksum(files[0]) == checksum(files[1])
+    assert len(organs) > 1
+    assert not list(pruned.glob("steps/*/stages/*/regions"))
+    assert predicts(root, "3d_two_stage")
+
+
+def test_every_organ_of_two_stages(root: Path) -> None:
+    more = ["--prune-allocation", "global", "--restart"]
+    assert command("train", 1, "3d_two_stage", *PRUNE, *more, root=root) == 0
+    results = root / "results" / NAME
+    full, pruned = results / "two_stage__plans__3d_two_stage", results / "channel_pruning__plans__3d_two_stage"
+    for stage in read_plans(pruned / "plans.json").stages:
+        assert sum(specs(pruned, stage)[0]) < sum(specs(full, stage)[0])

@@ -1,0 +1,197 @@
+"""Threshold pruning, quantisation and int8 from the command line, on a small phantom."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.compression.weights import convolution_weights, sparsity
+from autoseg.files import checksum
+from autoseg.inference.backends import choice
+from autoseg.inference.backends.probe import answer
+from autoseg.inference.calibration import find_int8, read_int8_record
+from autoseg.inference.manifest import MANIFEST
+from autoseg.networks.storage import describe_stored, load_network
+from dataset_conversion.phantom import write_phantom_dataset
+
+NAME = "Dataset001_Phantom"
+TRAIN = ["train", 1, "3d_fullres", "--folds", 0, "--epochs", 1, "--iterations-per-epoch", 2, "--threads", 1]
+
+
+def command(name: str, *arguments: object, root: Path) -> int:
+    """Run autoseg_NAME in this process."""
+    main = importlib.import_module(f"autoseg.cli.{name}").main
+    return main([*map(str, arguments), "--root", str(root)])
+
+
+def compress(trainer: str, *more: object, root: Path) -> Path:
+    """The fold's folder of what a trainer makes."""
+    assert command(*TRAIN, "--trainer", trainer, *more, root=root) == 0
+    return root / "results" / NAME / f"{trainer}__plans__3d_fullres" / "fold_0"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_measuring() -> Iterator[None]:
+    """Seconds per patch without a minute of measuring, and engines tried in this process."""
+    from autoseg.compression.latency import Latency
+
+    def latency(stage: object, networks: list, *, device: str) -> Latency:
+        return Latency(tuple(1.0 for _ in networks), "none")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("autoseg.compression.latency.measured_latency", latency)
+        patched.setattr("trainers.measures.measured_latency", latency)
+        patched.setattr(choice, "ask", lambda request: answer(request).trials)
+        patched.setattr("trainers.int8.PATCHES", 4)
+        yield
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a trained model of a phantom dataset."""
+    root = tmp_path_factory.mktemp("workspace")
+    write_phantom_dataset(root / "raw" / NAME, cases=5, test_cases=1, shape=(16, 16, 16))
+    small = ["--base-filters", 8, "--pooling", 2, "--patch-size", "16,16,16", "--device", "cpu", "--budget", "60s"]
+    assert command("plan_and_preprocess", "-d", 1, *small, "-c", "3d_fullres", root=root) == 0
+    assert command(*TRAIN, root=root) == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def full(root: Path) -> Path:
+    return root / "results" / NAME / "standard__plans__3d_fullres" / "fold_0"
+
+
+@pytest.fixture(scope="module")
+def sparse(root: Path, full: Path) -> Path:
+    return compress("threshold_pruning", "--threshold", "0.4,0.4,0.8", root=root)
+
+
+@pytest.fixture(scope="module")
+def quantised(root: Path, sparse: Path) -> Path:
+    return compress("quantization", "--levels", 7, "--from", sparse.parent, root=root)
+
+
+def report_of(fold: Path) -> dict:
+    return json.loads((fold.parent / "compression.json").read_text())
+
+
+def test_every_threshold_is_a_step(full: Path, sparse: Path) -> None:
+    steps = report_of(sparse)["steps"]
+    assert [step["name"] for step in steps] == ["full", "threshold_pruning_01", "threshold_pruning_02"]
+    places = [full, *(sparse.parent / "steps" / step["name"] / "fold_0" for step in steps[1:])]
+    networks = [load_network(place / "model.safetensors") for place in places]
+    shares = [sparsity(network) for network in networks]
+    assert shares[0] == 0
+    assert shares[1] == pytest.approx(0.31, abs=0.08)
+    assert shares[2] == pytest.approx(0.58, abs=0.08)
+    zeros = [{name: weight == 0 for name, weight in convolution_weights(one).items()} for one in networks]
+    assert all(zeros[2][name][mask].all() for name, mask in zeros[1].items()), "what was zero stays zero"
+    sizes = [step["networks"]["3d_fullres"]["bytes"] for step in steps]
+    assert sizes == [(place / "model.safetensors").stat().st_size for place in places]
+    assert sizes[0] > sizes[1] > sizes[2]
+
+
+def test_levels_and_zeros_are_what_is_stored(sparse: Path, quantised: Path) -> None:
+    network = load_network(quantised / "model.safetensors")
+    before = load_network(sparse / "model.safetensors")
+    zeros = {name: weight == 0 for name, weight in convolution_weights(before).items()}
+    for name, weight in convolution_weights(network).items():
+        assert not weight[zeros[name]].any()
+        rows = np.moveaxis(weight.detach().numpy(), 1 if "upsample" in name else 0, 0)
+        assert max(len(np.unique(row)) for row in rows) <= 7
+    stored = describe_stored(quantised / "model.safetensors")
+    size = (quantised / "model.safetensors").stat().st_size
+    assert size == stored.header_bytes + sum(one.bytes for one in stored.tensors)
+    assert size == report_of(quantised)["steps"][-1]["networks"]["3d_fullres"]["bytes"]
+    assert size < (sparse / "model.safetensors").stat().st_size / 2
+    assert any((a != b).any() for a, b in zip(network.parameters(), before.parameters(), strict=True))
+
+
+def test_it_is_predicted_and_exported_like_any_other(root: Path, quantised: Path) -> None:
+    images, out = root / "raw" / NAME / "imagesTs", root / "out"
+    predict = ["predict", "-d", 1, "-c", "3d_fullres", "--trainer", "quantization", "-i", images, "-o", out]
+    assert command(*predict, root=root) == 0
+    assert list(out.glob("*.nii.gz"))
+    assert command("export", quantised.parent, "--format", "onnx", "-o", root / "exported", root=root) == 0
+
+
+def test_again_nothing_is_done(root: Path, quantised: Path, sparse: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = (quantised / "model.safetensors").stat().st_mtime_ns
+    with caplog.at_level("INFO"):
+        compress("quantization", "--levels", 7, "--from", sparse.parent, root=root)
+    assert "step 1 of 1" not in caplog.text
+    assert (quantised / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_other_levels_are_another_step(root: Path, quantised: Path, sparse: Path) -> None:
+    with_range = ["--levels", 7, "--level-range", 0.45, "--from", sparse.parent]
+    assert command(*TRAIN, "--trainer", "quantization", *with_range, root=root) == 2, "made in another way"
+
+
+def test_int8_is_measured_and_recorded(root: Path, full: Path) -> None:
+    fold = compress("int8", "--int8-tolerance", 1, root=root)
+    weights = fold / "model.safetensors"
+    record = read_int8_record(weights)
+    assert record is not None
+    assert record.accepted
+    assert record.weights == checksum(full / "model.safetensors")
+    assert record.dice_before is not None
+    assert record.dice_after is not None
+    assert record.patches == 4
+    summary = json.loads((fold / "summary.json").read_text())
+    assert summary["mean_dice"] == pytest.approx(record.dice_after, abs=1e-6) if "mean_dice" in summary else True
+    out = root / "out_int8"
+    predict = ["predict", "-d", 1, "-c", "3d_fullres", "--trainer", "int8", "--precision", "int8"]
+    assert command(*predict, "-i", root / "raw" / NAME / "imagesTs", "-o", out, root=root) == 0
+    ((engine,),) = json.loads((out / MANIFEST).read_text())["engines"]
+    assert (engine["backend"], engine["precision"]) == ("openvino", "int8")
+    export = ["export", fold.parent, "--format", "openvino", "--precision", "int8", "-o", root / "exported_int8"]
+    assert command(*export, root=root) == 0
+    network = root / "exported_int8" / "networks" / "3d_fullres_fold_0.bin"
+    assert checksum(network) == record.values
+
+
+def test_int8_that_costs_too_much_is_not_used(root: Path, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, said = iter([0.8, 0.5]), []
+    monkeypatch.setattr("trainers.int8.LOGGER.warning", lambda text, *values: said.append(text % values))
+    monkeypatch.setattr("trainers.int8.mean_dice", lambda *task: next(found))
+    fold = compress("int8", "--restart", root=root)
+    assert len(said) == 1
+    assert said[0].endswith("mean Dice 0.8000, in int8 0.5000: refused, more than --int8-tolerance 0.005 is lost")
+    assert find_int8([fold / "model.safetensors"]) == ()
+
+
+def test_compress_chains_what_is_asked_for(root: Path, full: Path) -> None:
+    chosen = ["--prune", "25,25,25", "--granularity", 1, "--threshold", "0.5,1,0.5", "--int8-tolerance", 1]
+    methods = ["--methods", "int8", "quantization", "threshold_pruning", "channel_pruning"]
+    fold = compress("compress", *chosen, *methods, root=root)
+    names = [step["name"] for step in report_of(fold)["steps"]]
+    assert names == ["full", "channel_pruning_01", "threshold_pruning_01", "quantization_31", "int8"]
+    network = load_network(fold / "model.safetensors")
+    before = load_network(full / "model.safetensors")
+    assert network.spec.levels[0].encoder_widths[0] < before.spec.levels[0].encoder_widths[0]
+    assert sparsity(network) > 0.25
+    assert len(find_int8([fold / "model.safetensors"])) == 1
+    assert (fold / "model.safetensors").stat().st_size < (full / "model.safetensors").stat().st_size / 4
+
+
+@pytest.mark.parametrize(
+    ("trainer", "arguments", "said"),
+    [
+        ("threshold_pruning", ["--threshold", "0.4,0.1,0.2"], "--threshold must be START,STEP,END"),
+        ("quantization", ["--levels", 1], "--levels must be 2 to"),
+        ("quantization", ["--level-range", -1], "--level-range must be positive"),
+        ("int8", ["--int8-tolerance", -1], "--int8-tolerance must be at least 0"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    root: Path, full: Path, trainer: str, arguments: list, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(*TRAIN, "--trainer", trainer, *arguments, root=root) == 2
+    assert said in capsys.readouterr().err

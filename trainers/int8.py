@@ -1,0 +1,147 @@
+"""A finished model in int8: calibrated on patches of its training cases, accepted by the Dice of its held-out cases."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from autoseg.compression.int8 import PATCHES, answer_to_phantom, calibrate, check_installed
+from autoseg.compression.options import CompressionOptions
+from autoseg.evaluation import ClassScores, evaluate_case, summarize
+from autoseg.files import checksum
+from autoseg.geometry import Geometry
+from autoseg.inference.backends.probe import Calibrated
+from autoseg.inference.calibration import Int8Record, int8_files, write_int8_record
+from autoseg.inference.predictor import StagePredictor
+from autoseg.networks.storage import load_network
+from autoseg.plans import StagePlan
+from autoseg.training.options import TrainingSettings
+from trainers.compressing import Chain, Step, begin_folder, take_over
+from trainers.fitting import FittingTask, training_patches
+from trainers.job import Job, TrainingResult
+from trainers.source import source_of
+from trainers.usual import usual_trainer
+from trainers.whole import WholeCases, score_case
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Int8Step:
+    """The one step; see compressing.Step. Nothing is trained: the weights stay those of the source."""
+
+    options: CompressionOptions
+
+    @property
+    def name(self) -> str:
+        """int8."""
+        return "int8"
+
+    def stage(self, stage: StagePlan) -> StagePlan:
+        """As it is."""
+        return stage
+
+    def description(self, stage: str) -> Any:
+        """How many patches, and what Dice may be lost."""
+        return [PATCHES, self.options.int8_tolerance]
+
+    def make(self, task: FittingTask, settings: TrainingSettings, source: Path, teacher: Path) -> None:
+        """Calibrate, measure, record; the weights come last."""
+        model, values = int8_files(task.model_file)
+        patch_size = task.stage.patch_size
+        calibrate(load_network(source), calibration_patches(task, settings), patch_size, model)
+        answer = answer_to_phantom(load_network(source), model, patch_size)
+        before = mean_dice(task, source)
+        after = mean_dice(task, source, Calibrated(str(model), answer))
+        record = Int8Record(
+            weights=checksum(source),
+            model=checksum(model),
+            values=checksum(values),
+            patches=PATCHES,
+            dice_before=before,
+            dice_after=after,
+            tolerance=self.options.int8_tolerance,
+            answer=answer,
+        )
+        write_int8_record(task.model_file, record)
+        take_over(source, task.model_file)
+        _tell(task.title, record)
+
+
+def _tell(title: str, record: Int8Record) -> None:
+    if record.dice_before is None or record.dice_after is None:
+        LOGGER.warning("%s: int8 is not used: there is no validation case to measure its Dice on", title)
+        return
+    said = f"{title}: mean Dice {record.dice_before:.4f}, in int8 {record.dice_after:.4f}"
+    if record.accepted:
+        LOGGER.info("%s: accepted", said)
+    else:
+        LOGGER.warning("%s: refused, more than --int8-tolerance %g is lost", said, record.tolerance)
+
+
+def calibration_patches(task: FittingTask, settings: TrainingSettings) -> Iterator[torch.Tensor]:
+    """PATCHES patches (1, C, *patch) of the training cases, as they are: nothing is turned or made brighter."""
+    source = training_patches(task, replace(settings, augmentation=0.0, shift_voxels=0))
+    left, index = PATCHES, 0
+    while left:
+        images = source.batch(index).image[:left]
+        yield from images.split(1)
+        left, index = left - len(images), index + 1
+
+
+def mean_dice(task: FittingTask, weights: Path, int8: Calibrated | None = None) -> float | None:
+    """The mean Dice over the validation cases of a task, predicted whole; None without any."""
+    if not task.cases.validation:
+        return None
+    whole = WholeCases(task, "cpu")
+    predictor = whole.predictor(load_network(weights), int8=(int8,) if int8 else ())
+    score = score_region if task.regions is not None else _score_case
+    return summarize({name: score(task, predictor, name) for name in task.cases.validation}).mean_dice
+
+
+def _score_case(task: FittingTask, predictor: StagePredictor, case_id: str) -> dict[str, ClassScores]:
+    return score_case(task.job.dataset, case_id, WholeCases(task, "cpu").predict(predictor, case_id))
+
+
+def score_region(task: FittingTask, predictor: StagePredictor, case_id: str) -> dict[str, ClassScores]:
+    """Scores of an organ within its region, on the prepared grid: a region has no file of its own."""
+    record, labels = task.store.record(case_id), task.job.dataset.labels
+    found = labels.decode(predictor.logits(np.array(task.store.image(case_id))))
+    geometry = Geometry(record.prepared_shape, record.spacing_mm)
+    reference = np.asarray(task.store.labels(case_id))
+    return evaluate_case(found, reference, labels, geometry, not_contoured=record.not_contoured, surface=False)
+
+
+class Int8Trainer:
+    """Gives a finished model of any configuration a form in int8, which prediction takes where it is fastest."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.source = source_of(job)
+
+    @cached_property
+    def chain(self) -> Chain:
+        """The steps' surroundings; reads the plans of the model that is compressed."""
+        return Chain(self.job, "int8", self.source)
+
+    def trainings(self) -> dict[str, int]:
+        """How many networks are brought to int8, at most, by stage; none of them is trained."""
+        return usual_trainer(self.chain.job).trainings()
+
+    def run(self) -> TrainingResult:
+        """Make what is not made yet."""
+        check_installed()
+        begin_folder(self.chain.job)
+        return self.chain.run(int8_steps(self.chain))
+
+
+def int8_steps(chain: Chain) -> list[Step]:
+    """The step of a chain."""
+    return [Int8Step(chain.compression)]

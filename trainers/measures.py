@@ -1,0 +1,93 @@
+"""compression.json of a compressed model: every step's size, work, time per patch and Dice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoseg.compression.latency import Latency, measured_latency
+from autoseg.compression.report import REPORT, CompressionReport, NetworkMeasure, StepReport
+from autoseg.errors import OptionError, ResourceError
+from autoseg.files import checksum, read_artefact, to_json, write_json
+from autoseg.inference.model_files import WEIGHTS
+from autoseg.networks.cost import network_cost
+from autoseg.networks.storage import read_spec
+from autoseg.plans import NetworkSpec, StagePlan
+from trainers.job import Job
+from trainers.stage import StageTraining
+
+if TYPE_CHECKING:
+    from trainers.compressing import Chain
+
+
+@dataclass(frozen=True)
+class StepMeasures:
+    """Measures the networks of a model and of the steps made out of it. steps: the folder that holds them."""
+
+    job: Job
+    stages: tuple[str, ...]
+    source: Path
+    steps: Path
+
+    def add_networks(self, made: Sequence[StepReport]) -> tuple[tuple[StepReport, ...], dict[str, str]]:
+        """The steps, the uncompressed model first, with the measures of their networks; and the engines by stage."""
+        networks: list[dict[str, NetworkMeasure]] = [{} for _ in made]
+        engines = {}
+        for stage in self.job.stages:
+            if stage.name not in self.stages:
+                continue
+            files = [
+                self._files(stage, self.source if not i else self.steps / step.name) for i, step in enumerate(made)
+            ]
+            specs = [read_spec(paths[0]) for paths in files]
+            latency = self._latency(stage, specs)
+            for number, (spec, paths) in enumerate(zip(specs, files, strict=True)):
+                seconds = latency.seconds[number] if latency else None
+                networks[number][stage.name] = measure(spec, stage, paths, seconds)
+            engines[stage.name] = latency.engine if latency else "not measured"
+        return tuple(replace(step, networks=found) for step, found in zip(made, networks, strict=True)), engines
+
+    def _files(self, stage: StagePlan, folder: Path) -> list[Path]:
+        place = replace(self.job, folder=folder).stage_folder(stage)
+        return [place / f"fold_{name}" / WEIGHTS for name in self.job.fold_names]
+
+    def _latency(self, stage: StagePlan, specs: list[NetworkSpec]) -> Latency | None:
+        try:
+            return measured_latency(stage, specs, device=StageTraining(self.job, stage).settings.device)
+        except (OptionError, ResourceError):
+            return None
+
+
+def measure(spec: NetworkSpec, stage: StagePlan, files: Sequence[Path], seconds: float | None) -> NetworkMeasure:
+    """A network of a stage, as it lies in the files of its folds."""
+    cost = network_cost(spec, stage.patch_size, 1)
+    size = round(sum(path.stat().st_size for path in files) / len(files))
+    return NetworkMeasure(cost.parameters, cost.multiply_adds, size, seconds)
+
+
+def write_report(chain: Chain, measures: StepMeasures, made: Sequence[StepReport], good: StepReport) -> None:
+    """Write compression.json beside the model, unless it tells of these steps already."""
+    path = chain.job.folder / REPORT
+    if path.exists() and _tells_of(read_artefact(CompressionReport, path, remedy="Delete it."), made, good):
+        return
+    steps, engines = measures.add_networks(made)
+    files = [path.relative_to(chain.source) for path in sorted(chain.source.rglob(WEIGHTS))]
+    report = CompressionReport(
+        trainer=chain.trainer,
+        source=chain.source.name,
+        made_from={str(path): checksum(chain.source / path) for path in files if path.parts[0] != "steps"},
+        options=to_json(chain.compression),
+        chosen=good.name,
+        dice_before=made[0].dice,
+        dice_after=good.dice,
+        engines=engines,
+        steps=steps,
+    )
+    write_json(path, report)
+
+
+def _tells_of(report: CompressionReport, made: Sequence[StepReport], good: StepReport) -> bool:
+    told = tuple(replace(step, networks={}) for step in report.steps)
+    return told == tuple(made) and report.chosen == good.name

@@ -1,0 +1,147 @@
+"""The uncompressed model teaches: its answers on every patch, labelled or not, go into the loss."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from autoseg.compression.options import CompressionOptions
+from autoseg.data.source import Batch, PatchSource
+from autoseg.data.spatial import SpatialLimits
+from autoseg.inference.inputs import check_inputs, find_inputs
+from autoseg.losses.distillation import AttentionTap, Distillation, TeachingWeights, taught
+from autoseg.networks.storage import load_network
+from autoseg.preprocessing.case import CaseRecord
+from autoseg.preprocessing.preparation import prepare_dataset
+from autoseg.preprocessing.store import PreparedStore
+from autoseg.training.loop import Computation
+from autoseg.training.options import TrainingSettings
+from trainers.fitting import FittingTask, batches_of, computation_of, memory_format
+
+LOGGER = logging.getLogger(__name__)
+
+
+class Teacher:
+    """Teaches one network; see fitting.Teaching.
+
+    Unlabelled patches take turns with labelled ones, iteration by iteration.
+    """
+
+    def __init__(
+        self, network_file: Path, task: FittingTask, settings: TrainingSettings, options: CompressionOptions
+    ) -> None:
+        self.task, self.settings, self.options = task, settings, options
+        self.computation: Computation = computation_of(settings, task.stage)
+        network: Any = load_network(network_file, device=settings.device)
+        self.network = network.train()
+        self.network.to(memory_format=memory_format(task.stage))
+        for parameter in self.network.parameters():
+            parameter.requires_grad_(False)
+        self._tap = AttentionTap(self.network) if options.distil_features else None
+        self._student_tap: AttentionTap | None = None
+
+    def loss(self, loss: nn.Module, student: nn.Module) -> nn.Module:
+        """The usual loss and the teacher's."""
+        if self._tap is not None:
+            self._student_tap = AttentionTap(student)
+        weights = TeachingWeights(self.options.distil, self.options.temperature, self.options.distil_features)
+        return Distillation(loss, self.task.job.dataset.labels, weights, self._attention)
+
+    def _attention(self) -> Sequence[Tensor]:
+        assert self._student_tap is not None
+        return self._student_tap.taken()
+
+    def batches(self, batches: Callable[[int], Iterator[Batch]]) -> Callable[[int], Iterator[Any]]:
+        """The labelled batches, and where there are unlabelled volumes every second time one of theirs."""
+        unlabelled = self._unlabelled()
+
+        def both(start: int) -> Iterator[Any]:
+            if unlabelled is None:
+                yield from (self._ask(batch, labelled=True) for batch in batches(start))
+                return
+            workers, device = self.task.job.options.workers, self.settings.device
+            sources = batches((start + 1) // 2), batches_of(unlabelled, workers, device, start // 2)
+            number = start
+            while True:
+                yield self._ask(next(sources[number % 2]), labelled=number % 2 == 0)
+                number += 1
+
+        return both
+
+    def end(self) -> None:
+        """Take the tap off the student."""
+        if self._student_tap is not None:
+            self._student_tap.remove()
+
+    def _ask(self, batch: Batch, *, labelled: bool) -> Any:
+        image = self.computation.move(batch.image)
+        with self.computation.autocast():
+            answer = taught(self.network, image, batch.target, tap=self._tap, labelled=labelled)
+        return replace(batch, image=image, target=answer)  # type: ignore[arg-type]
+
+    def _unlabelled(self) -> PatchSource | None:
+        folder, task = self.options.unlabelled, self.task
+        if folder is None:
+            return None
+        if task.previous is not None or task.regions is not None:
+            LOGGER.info("%s learns from labelled cases only: it does not see whole images alone.", task.stage.name)
+            return None
+        return unlabelled_patches(folder, task, self.settings)
+
+
+def unlabelled_patches(folder: Path, task: FittingTask, settings: TrainingSettings) -> PatchSource:
+    """Patches from anywhere in the images of a folder, prepared for a task's stage, with labels that mean nothing."""
+    job = task.job
+    cases = find_inputs([folder], job.dataset.channel_names, job.dataset.file_ending)
+    check_inputs(cases, job.dataset.channel_names, [])
+    dataset = replace(job.dataset, cases=cases)
+    place = job.workspace.prepared(job.dataset.name) / f"unlabelled_{job.plans.name}_{task.stage.grid}"
+    store: Any = UnlabelledStore(prepare_dataset(dataset, job.plans, task.stage, place))
+    return PatchSource(
+        store,
+        [case.id for case in cases],
+        job.plans,
+        task.stage,
+        job.dataset.labels,
+        seed=settings.seed + 1,
+        augmentation=settings.augmentation,
+        limits=SpatialLimits(settings.rotation_degrees, settings.scales, settings.shift_voxels),
+        foreground_fraction=0.0,
+        crops_per_case=settings.crops_per_case,
+    )
+
+
+@dataclass(frozen=True)
+class UnlabelledStore:
+    """Prepared cases without labels, as a source of patches reads them: all of it background, which nobody looks at."""
+
+    store: PreparedStore
+
+    def image(self, case_id: str) -> np.ndarray:
+        """(C, z, y, x) float32, read-only."""
+        return self.store.image(case_id)
+
+    def labels(self, case_id: str) -> np.ndarray:
+        """(z, y, x) int16 zeros, read-only; a single value in memory."""
+        return np.broadcast_to(np.int16(0), self.store.image(case_id).shape[1:])
+
+    def record(self, case_id: str) -> CaseRecord:
+        """What was done to the case."""
+        return self.store.record(case_id)
+
+    def foreground(self, case_id: str) -> dict[str, np.ndarray]:
+        """No voxels of any class."""
+        return {}
+
+
+def teacher_of(
+    network_file: Path, task: FittingTask, settings: TrainingSettings, options: CompressionOptions
+) -> Teacher | None:
+    """The teacher of a task; None where the options want none."""
+    return Teacher(network_file, task, settings, options) if options.teaches else None
