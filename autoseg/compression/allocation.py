@@ -31,7 +31,7 @@ def rounded(width: int, keep: float, granularity: int) -> int:
 def layer_widths(coupling: Coupling, ratio: float, *, granularity: int) -> Widths:
     """Every group loses the same share of its filters. ratio: from 0 to below 1."""
     kept = {name: rounded(width, (1 - ratio) * width, granularity) for name, width in coupling.widths.items()}
-    return separated(coupling, kept, granularity=granularity)
+    return separated(coupling, kept, coupling.widths, granularity=granularity)
 
 
 def global_widths(coupling: Coupling, curves: Mapping[str, Tensor], ratio: float, *, granularity: int) -> Widths:
@@ -48,7 +48,7 @@ def global_widths(coupling: Coupling, curves: Mapping[str, Tensor], ratio: float
     for name, width in coupling.widths.items():
         above = int((curves[name] >= threshold).sum())
         kept[name] = rounded(width, max(above, (1 - MOST_CUT) * width), granularity)
-    return separated(coupling, kept, granularity=granularity)
+    return separated(coupling, kept, coupling.widths, granularity=granularity)
 
 
 def joined_curves(folds: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -61,23 +61,26 @@ def joined_curves(folds: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.stack([scores[name].double().sort().values for scores in folds]).mean(0) for name in folds[0]}
 
 
-def separated(coupling: Coupling, kept: Widths, *, granularity: int) -> Widths:
-    """The widths with those of groups that must differ made to (Coupling.apart): the second keeps a granule more.
+def separated(coupling: Coupling, kept: Widths, most: Mapping[str, int], *, granularity: int) -> Widths:
+    """The widths with those of groups that must differ made to (Coupling.apart), by a granule more or less of one.
 
-    Where it has none to keep, the first one does, or loses one.
+    most: that each group may keep. Where no granule is left to give or take, the second group of a pair loses one
+    channel.
     """
     kept = dict(kept)
-    for first, second in coupling.apart:
+    for number, (first, second) in enumerate(coupling.apart):
         if kept[first] != kept[second]:
             continue
-        for name, change in ((second, granularity), (first, granularity), (first, -granularity), (first, -1)):
-            if 0 < kept[name] + change <= coupling.groups[name].width:
-                kept[name] += change
+        settled = coupling.apart[: number + 1]
+        for name, change in ((second, granularity), (second, -granularity), (first, granularity), (second, -1)):
+            tried = kept | {name: kept[name] + change}
+            if 0 < tried[name] <= most[name] and all(tried[a] != tried[b] for a, b in settled):
+                kept = tried
                 break
-    # A change may have met the next pair: walking the pairs in order settles chains from the finest level down.
     return kept
 
 
 def no_wider(coupling: Coupling, kept: Widths, than: Mapping[str, int], *, granularity: int) -> Widths:
     """The widths, none above that of an earlier step: what is cut stays cut."""
-    return separated(coupling, {name: min(width, than[name]) for name, width in kept.items()}, granularity=granularity)
+    narrow = {name: min(width, than[name]) for name, width in kept.items()}
+    return separated(coupling, narrow, than, granularity=granularity)

@@ -72,7 +72,7 @@ def test_groups_that_meet_are_moved_apart() -> None:
     coupling = channel_groups(networks.spec_of("residual_unet", base=8))
     ((first, second),) = coupling.apart
     kept = coupling.widths | {first: 8, second: 8}
-    assert separated(coupling, kept, granularity=8)[second] == 16
+    assert separated(coupling, kept, coupling.widths, granularity=8)[second] == 16
     smaller = no_wider(coupling, kept, coupling.widths | {second: 8}, granularity=4)
     assert smaller[first] != smaller[second]
 
