@@ -90,6 +90,8 @@ def test_a_layer_is_never_emptied() -> None:
     weight = torch.tensor([0.01, -0.03, 0.02, 0.0])
     assert kept_weights(weight, 1.0).tolist() == [False, True, False, False]
     assert kept_weights(weight, 1.0, least_kept=0.5).tolist() == [False, True, True, False]
+    pruned = torch.tensor([0.0, 0.0, 0.0, 0.5])
+    assert kept_weights(pruned, 1.0, least_kept=0.75).tolist() == [False, False, False, True], "what is zero stays zero"
 
 
 def test_relative_thresholds_take_the_same_share_of_layers_of_any_scale() -> None:
