@@ -81,7 +81,7 @@ class _Search:
 
     def __init__(self, cases: Sequence[ScoredCase], labels: Labels, workers: int) -> None:
         self.kept: list[KeptRule] = []
-        self.rules = {None: [Rule("largest_component")], **_rules(cases, labels)}
+        self.rules: dict[str | None, list[Rule]] = {None: [Rule("largest_component")], **_rules(cases, labels)}
         self._cases = cases
         self._workers = workers
         self._dice = _mean_over_cases([case.dice() for case in cases], len(labels.names))
@@ -113,9 +113,9 @@ class _Search:
                 case.take(found[best])
 
 
-def _rules(cases: Sequence[ScoredCase], labels: Labels) -> dict[str, list[Rule]]:
+def _rules(cases: Sequence[ScoredCase], labels: Labels) -> dict[str | None, list[Rule]]:
     """The rules that are tried for each class."""
-    found = {}
+    found: dict[str | None, list[Rule]] = {}
     for number, name in enumerate(labels.names):
         smallest = min((float(case.smallest_mm3[number]) for case in cases), default=math.inf)
         sizes = [fraction * smallest for fraction in VOLUME_FRACTIONS if math.isfinite(smallest)]
