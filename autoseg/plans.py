@@ -145,12 +145,15 @@ class RegionPlan:
 
     organs: its class, or the left and the right one of a pair that share a network: the right one is mirrored along
     the plans' left_right_axis. size_mm: edges of a large one's box. margin_mm: around the box, as the network was
-    planned for; what training measured takes its place.
+    planned for; what training measured takes its place, unless margin_given says that the user or a recipe gave it.
+    trunk: of the network that it shares with all stages of the same trunk; None for a network of its own.
     """
 
     organs: tuple[str, ...]
     size_mm: tuple[float, ...]
     margin_mm: tuple[float, ...]
+    margin_given: bool = False
+    trunk: str | None = None
 
     def is_mirrored(self, organ: str) -> bool:
         """Whether the network sees this organ mirrored."""
@@ -192,6 +195,11 @@ class StagePlan:
         A cascade's stages at full resolution read what 3d_fullres reads.
         """
         return "3d_fullres" if self.name == "3d_cascade_fullres" else self.name
+
+    @property
+    def network_name(self) -> str:
+        """What is trained: the stage, or the trunk that it shares with others; names the folder of the networks."""
+        return self.region.trunk if self.region is not None and self.region.trunk else self.name
 
 
 @dataclass(frozen=True)
@@ -252,12 +260,21 @@ class Plans:
     schema: int = PLANS_SCHEMA
 
     def of_organ(self, stage: StagePlan) -> Plans:
-        """The plans as a stage with a region sees them: it knows no sides, and nothing of left and right is flipped."""
-        assert stage.region is not None
+        """The plans as a stage with a region sees them: it knows no sides, and nothing of left and right is flipped.
+
+        Organs that share a network share this too: nothing is flipped from left to right where one of them has a side.
+        """
+        organs = {organ for other in self.sharing(stage) if other.region for organ in other.region.organs}
         sided = {name for pair in self.left_right_pairs for name in pair}
-        has_side = self.left_right_axis is not None and bool(sided & set(stage.region.organs))
+        has_side = self.left_right_axis is not None and bool(sided & organs)
         axes = tuple(axis for axis in self.mirror_axes if not (has_side and axis == self.left_right_axis))
         return replace(self, mirror_axes=axes, left_right_pairs=())
+
+    def sharing(self, stage: StagePlan) -> tuple[StagePlan, ...]:
+        """The stages that have one network with this one, itself among them, in the order of the plans."""
+        if stage.region is None or stage.region.trunk is None:
+            return (stage,)
+        return tuple(other for other in self.stages.values() if other.network_name == stage.network_name)
 
     def in_volume_order(self, lengths: tuple[float, ...]) -> tuple[float, float, float]:
         """Values of the three plan axes, as those of the volume's axes (z, y, x)."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import islice
 
 from autoseg.errors import PlanningError
 from autoseg.plans import Ints
-from planners.rules.spacing import Grid, coarser_grids
+from planners.rules.spacing import coarser_grids, grid_of_shape
 from planners.stages import StageDraft, StagePlanner
 
 LEAST_COVERED = 0.25
@@ -74,13 +73,9 @@ def find_low_resolution(fullres: StageDraft, planner: StagePlanner) -> LowResolu
 
 
 def _shaped(fullres: StageDraft, planner: StagePlanner, shape: Ints) -> LowResolution:
-    """The grid on which the median case has at most this shape; an axis that is shorter keeps its spacing."""
-    grid = fullres.grid
-    sizes = [min(edge, float(most)) for edge, most in zip(grid.median_shape, shape, strict=True)]
-    spacing = [old * edge / size for old, edge, size in zip(grid.spacing_mm, grid.median_shape, sizes, strict=True)]
-    low = Grid(tuple(spacing), tuple(sizes), math.prod(sizes))
+    low = grid_of_shape(fullres.grid, shape)
     draft = planner.draft(low, low.voxels * planner.cases, clip_patch=True)
-    return LowResolution(draft, fullres.covered, grid.voxels / low.voxels, SHAPE_RULE)
+    return LowResolution(draft, fullres.covered, fullres.grid.voxels / low.voxels, SHAPE_RULE)
 
 
 def _coarsen(

@@ -12,7 +12,7 @@ from typing import Any
 from autoseg.fingerprint import Fingerprint
 from autoseg.plans import Plans, StagePlan
 from planners.rules.budget import PASSES, plausible_speed
-from planners.rules.memory import multiply_adds, parameter_count, training_bytes
+from planners.rules.memory import multiply_adds, shared_parameter_count, training_bytes
 
 IMAGE_BYTES = 4
 LABEL_BYTES = 2
@@ -23,7 +23,8 @@ COLUMN_WIDTHS = (24, 22, 46, 34, 46)
 class StageCost:
     """What a stage takes.
 
-    memory_bytes: of training. disk_bytes: of the prepared cases. seconds_per_epoch: of training, None where nobody
+    memory_bytes: of training. disk_bytes: of the prepared cases. parameters: of the network, which several stages may
+    share. seconds_per_epoch: of training, None where nobody
     measured the machine.
     """
 
@@ -42,7 +43,7 @@ def stage_cost(
     return StageCost(
         training_bytes(stage.network, stage.patch_size, stage.batch_size, plans.target.device),
         prepared_bytes(stage, plans, fingerprint),
-        parameter_count(stage.network),
+        shared_parameter_count(stage.network, len(plans.sharing(stage))),
         epoch * plausible_speed(seconds_per_multiply_add) if seconds_per_multiply_add else None,
     )
 
@@ -90,7 +91,7 @@ def stage_table(plans: Plans, fingerprint: Fingerprint, seconds_per_multiply_add
     rows = [["stage", "spacing mm", "median", "patch", "batch", "widths", "weights", "memory", "disk", "epoch"]]
     for stage in plans.stages.values():
         cost = stage_cost(stage, plans, fingerprint, seconds_per_multiply_add)
-        shared = stage.grid != stage.name
+        shared, first = stage.grid != stage.name, plans.sharing(stage)[0]
         rows.append(
             [
                 stage.name,
@@ -99,7 +100,7 @@ def stage_table(plans: Plans, fingerprint: Fingerprint, seconds_per_multiply_add
                 _joined(map(str, stage.patch_size)),
                 str(stage.batch_size),
                 "-".join(str(level.encoder_widths[-1]) for level in stage.network.levels),
-                f"{cost.parameters / 1e6:.1f} M",
+                f"{cost.parameters / 1e6:.1f} M" if first is stage else f"as {first.name}",
                 size(cost.memory_bytes),
                 f"as {stage.grid}" if shared else size(cost.disk_bytes),
                 _epoch(cost.seconds_per_epoch, stage.training.iterations_per_epoch),

@@ -12,6 +12,7 @@ from planners.rules.budget import DEFAULT_BUDGET_SECONDS
 GIBIBYTE = 1024**3
 WISHES = ("auto", "always", "never")
 MIRRORS = ("auto", "all", "none")
+ORGAN_MODELS = ("one-each", "shared")
 GOLDEN_TARGET = Target("cuda", 8 * GIBIBYTE)
 """The GPU that the peer's rules were made for."""
 
@@ -24,8 +25,10 @@ class Overrides:
     times the resolution is halved. widths: channels per level, finest first, in place of both. encoder_depth:
     convolutions (blocks, in a residual encoder) per level, the last one repeated. patch_size: three edges for the 3D
     stages, or two for the 2D one. batch_size: of every stage. spacing_mm: of the full resolution. clip: the range of CT
-    that is mapped to [-1, 1]. cascade, two_stage: auto, always or never. lowres_shape: voxels that a median case has at
-    most at the low resolution. mirror: auto, all or none, of the axes along which it is safe. training: of every stage.
+    that is mapped to [-1, 1]. cascade, two_stage: auto, always or never. lowres_shape, locate_shape: voxels that a
+    median case has at most at the low resolution, and on the locator's grid. organ_models: one-each or shared.
+    region_margin: around a located organ, in voxels of the full resolution; None for what training measures. mirror:
+    auto, all or none, of the axes along which it is safe. training: of every stage.
     """
 
     base_filters: int | None = None
@@ -39,12 +42,15 @@ class Overrides:
     cascade: str = "auto"
     lowres_shape: Ints | None = None
     two_stage: str = "auto"
+    locate_shape: Ints | None = None
+    organ_models: str = "one-each"
+    region_margin: int | None = None
     mirror: str = "auto"
     training: TrainingChanges = UNCHANGED
 
     def __post_init__(self) -> None:
         """Refuse values outside their range, by the name of the option."""
-        for name, least in (("base_filters", 1), ("pooling", 0), ("batch_size", 1)):
+        for name, least in (("base_filters", 1), ("pooling", 0), ("batch_size", 1), ("region_margin", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise OptionError(f"--{name.replace('_', '-')} must be at least {least}, not {value}.")
@@ -57,6 +63,7 @@ class Overrides:
         if self.clip is not None and not (len(self.clip) == 2 and self.clip[0] < self.clip[1]):
             raise OptionError(f"--clip must be two numbers, the smaller first, not {self.clip}.")
         self._check_lists()
+        self._check_two_stage()
         for name in ("cascade", "two_stage"):
             value = getattr(self, name)
             if value not in WISHES:
@@ -73,10 +80,23 @@ class Overrides:
             raise OptionError(
                 "--widths says what --base-filters and --pooling say.", "Give either the widths, or those two."
             )
-        if self.lowres_shape is not None and (len(self.lowres_shape) != 3 or min(self.lowres_shape) < 2):
-            raise OptionError(f"--lowres-shape must be three edges of at least 2 voxels, not {self.lowres_shape}.")
+        for name in ("lowres_shape", "locate_shape"):
+            shape = getattr(self, name)
+            if shape is not None and (len(shape) != 3 or min(shape) < 2):
+                flag = f"--{name.replace('_', '-')}"
+                raise OptionError(f"{flag} must be three edges of at least 2 voxels, not {shape}.")
         if self.lowres_shape is not None and self.cascade == "never":
             raise OptionError("--lowres-shape and --cascade never contradict each other.", "Leave out one of them.")
+
+    def _check_two_stage(self) -> None:
+        if self.organ_models not in ORGAN_MODELS:
+            raise OptionError(f"--organ-models must be one of {', '.join(ORGAN_MODELS)}, not {self.organ_models!r}.")
+        if self.two_stage != "never":
+            return
+        for name, usual in (("locate_shape", None), ("organ_models", "one-each"), ("region_margin", None)):
+            if getattr(self, name) != usual:
+                flag = f"--{name.replace('_', '-')}"
+                raise OptionError(f"{flag} and --two-stage never contradict each other.", "Leave out one of them.")
 
     @property
     def poolings(self) -> int | None:

@@ -109,6 +109,7 @@ def _draft(family: Family, fingerprint: Fingerprint, labels: Labels, options: Pl
         cases=len(fingerprint.cases),
         patch_size=_in_plan_order(options.overrides.patch_size, transpose),
         lowres_shape=_in_plan_order(options.overrides.lowres_shape, transpose),
+        locate_shape=_in_plan_order(options.overrides.locate_shape, transpose),
     )
     stages, low = _draft_stages(fullres, planner)
     _check_pooling(stages, options)

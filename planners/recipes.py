@@ -44,13 +44,14 @@ HEAD_NECK_THESIS = Recipe(
         "rotation": "5",
         "scales": "0.9,1.1",
         "mirror": "none",
-        "cascade": "always",
+        "two-stage": "always",
     },
-    configuration="3d_cascade",
+    configuration="3d_two_stage",
     conversion="autoseg_convert organ_masks SOURCE -d 10 --site head_neck",
     differences=(
-        "The second stage is one network for all organs, guided by the first over the whole volume; the thesis trains "
-        "one per organ, on its box.",
+        "Left and right of a pair share a network, the right one mirrored; the thesis trains one for each.",
+        "The second stage also learns on the boxes that the first one found in cases that it had not seen; the thesis "
+        "trains it on the true boxes alone.",
         "Rotations and scales come with the engine's probabilities (.2 each), and so do its changes of intensity; the "
         "thesis names none of these.",
         "Optimiser, learning rate and patch are the planner's: the thesis' are not known.",
@@ -65,7 +66,9 @@ LIVER_COARSE_TO_FINE = Recipe(
         "widths": "16,32,64,128,256",
         "encoder-depth": "1",
         "clip": "-300,300",
-        "lowres-shape": "128,128,128",
+        "two-stage": "always",
+        "locate-shape": "128,128,128",
+        "region-margin": "30",
         "patch-size": "128,128,128",
         "batch-size": "4",
         "crops-per-case": "4",
@@ -79,14 +82,15 @@ LIVER_COARSE_TO_FINE = Recipe(
         "validate-whole": "10",
         "cache": None,
     },
-    configuration="3d_cascade",
+    configuration="3d_two_stage",
     conversion="autoseg_convert msd Task03_Liver -d 3 --merge tumour:liver",
     differences=(
-        "The fine stage sees the whole volume, guided by the coarse labels; the original cuts the coarse liver's box "
-        "and a margin of 30 voxels out of it.",
         "The coarse grid has 128 x 128 x 128 voxels for the median case and one spacing for all; the original squeezes "
         "every case to that shape.",
-        "A patch that is not centred on the liver lies anywhere; the original centres it on the background.",
+        "A patch that is not centred on the liver lies anywhere in its region; the original centres it on the "
+        "background.",
+        "Half of the fine samples lie around the liver that the coarse stage found in cases that it had not seen; the "
+        "original cuts the true one.",
         "The learning rate is .004 in both stages; the original begins with .008.",
         "[-300, 300] HU become [-1, 1]: the original does not say.",
         "The decoder is the residual planner's: one convolution per level.",

@@ -57,8 +57,8 @@ class StageDraft:
 class StagePlanner:
     """Drafts stages of one dataset.
 
-    label_count: entries of dataset.json's labels. cases: how many. patch_size, lowres_shape: the user's, in plan order,
-    or None.
+    label_count: entries of dataset.json's labels. cases: how many. patch_size, lowres_shape, locate_shape: the user's,
+    in plan order, or None.
     """
 
     family: Family
@@ -69,6 +69,7 @@ class StagePlanner:
     cases: int
     patch_size: Ints | None = None
     lowres_shape: Ints | None = None
+    locate_shape: Ints | None = None
 
     def draft(self, grid: Grid, dataset_voxels: float, *, clip_patch: bool = False) -> StageDraft:
         """The stage for a grid of two or three axes.

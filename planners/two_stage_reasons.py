@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from autoseg.plans import Decision
 from planners.explain import duration
 from planners.options import PlanningOptions
+from planners.organ_networks import SHARED_TIME, SHARED_WEIGHTS, OrganDraft
+from planners.rules.budget import LEAST_PART
 from planners.rules.mirroring import Mirroring
 from planners.rules.organs import COARSEST, LARGEST_SHARE, LEAST_MARGIN_MM, MARGIN_SHARE, SURROUNDINGS
 from planners.training import training_plan
-from planners.two_stage import LOCATE, MOST_WINDOWS, OrganDraft, TwoStage, organ_flips
+from planners.two_stage import LOCATE, MOST_WINDOWS, TwoStage, organ_flips
 
 
 def two_stage_decisions(found: TwoStage, mirroring: Mirroring, options: PlanningOptions) -> Iterator[Decision]:
@@ -24,21 +26,25 @@ def two_stage_decisions(found: TwoStage, mirroring: Mirroring, options: Planning
     rule = "Where the regions of all organs fill less than half of the median case, each gets a network of its own."
     rule = f"--two-stage always, {options.given_by('two_stage')}." if forced else rule
     yield Decision("3d_two_stage", True, rule, numbers, "One network alone: its grid and width suit no organ best.")
-    yield _locator_decision(found)
+    yield _locator_decision(found, options)
+    yield _models_decision(found, options)
     for organ in found.organs:
-        yield _grid_decision(organ)
-        yield _network_decision(organ)
+        yield _grid_decision(organ, found, options)
+        yield _network_decision(organ, found)
         yield _training_decision(organ, found, options)
-        yield _flips_decision(organ, mirroring, options)
+        yield _flips_decision(organ, found, mirroring, options)
 
 
-def _locator_decision(found: TwoStage) -> Decision:
+def _locator_decision(found: TwoStage, options: PlanningOptions) -> Decision:
     assert found.locate is not None
     draft = found.locate
+    rule = f"The finest grid on which prediction takes at most {MOST_WINDOWS} windows of the median case."
+    if options.overrides.locate_shape:
+        rule = f"A median case has at most the voxels of --locate-shape, {options.given_by('locate_shape')}."
     return Decision(
         LOCATE,
         _rounded(draft.grid.spacing_mm),
-        f"The finest grid on which prediction takes at most {MOST_WINDOWS} windows of the median case.",
+        rule,
         {
             "windows": found.windows,
             "patch_size": list(draft.patch_size),
@@ -49,14 +55,48 @@ def _locator_decision(found: TwoStage) -> Decision:
     )
 
 
-def _grid_decision(organ: OrganDraft) -> Decision:
+def _models_decision(found: TwoStage, options: PlanningOptions) -> Decision:
+    """Whether organs share a network, and what that saves."""
+    if found.trunk is None:
+        return Decision(
+            "organ_models",
+            "one-each",
+            "Each organ, or left and right pair, has a network of its own, for its size.",
+            {"networks": len(found.organs)},
+            "One for all: a third of the weights and half of the time, on one patch; --organ-models shared plans it.",
+        )
+    draft = found.organs[0].draft
+    return Decision(
+        "organ_models",
+        "shared",
+        f"--organ-models, {options.given_by('organ_models')}: all organs share the convolutions, and each has a scale "
+        f"and a shift per normalised map, and heads. That has {SHARED_TIME:.0%} of the time of one network each, and "
+        f"from three networks on at most {SHARED_WEIGHTS:.0%} of their weights.",
+        {
+            "weights": found.trunk.weights,
+            "weights_of_one_each": found.trunk.separate_weights,
+            "organs": len(found.organs),
+            "patch_size": list(draft.patch_size),
+            "base_filters": draft.base_filters,
+        },
+        "The organ's number as an input channel: the first normalisation takes constants away.",
+    )
+
+
+def _grid_decision(organ: OrganDraft, found: TwoStage, options: PlanningOptions) -> Decision:
     draft, region = organ.draft, organ.group.region
+    rule, rejected = _own_grid(organ) if found.trunk is None else _shared_grid()
+    if region.margin_given:
+        given = options.given_by("region_margin")
+        margin = f"{options.overrides.region_margin} voxels of the full resolution (--region-margin, {given})"
+    else:
+        margin = f"{MARGIN_SHARE:.0%} of its edge, at least {LEAST_MARGIN_MM:g} mm"
+        if found.trunk is None:
+            margin += f"; edges up to {max(SURROUNDINGS):g} times as long where a wide network affords it"
     return Decision(
         f"{organ.group.stage_name}.spacing_mm",
         _rounded(draft.grid.spacing_mm),
-        "The finest grid, from the full resolution on, on which a patch that time and memory afford holds the region: "
-        f"the box of three organs in four and on either side {MARGIN_SHARE:.0%} of its edge, at least "
-        f"{LEAST_MARGIN_MM:g} mm; edges up to {max(SURROUNDINGS):g} times as long where a wide network affords it.",
+        f"{rule} The region is the box of three organs in four and on either side {margin}.",
         {
             "organs": list(region.organs),
             "size_mm": _rounded(region.size_mm),
@@ -64,48 +104,74 @@ def _grid_decision(organ: OrganDraft) -> Decision:
             "region_shape": list(draft.grid.median_shape),
             "patch_size": list(draft.patch_size),
         },
-        f"A coarser one, up to {COARSEST:g} times: edges would be lost for nothing."
-        if organ.holds_region
-        else f"A coarser one: even at {COARSEST:g} times no patch holds the region, so it takes several windows.",
+        rejected,
     )
 
 
-def _network_decision(organ: OrganDraft) -> Decision:
+def _own_grid(organ: OrganDraft) -> tuple[str, str]:
+    """The rule of an organ with a network of its own, and what was rejected."""
+    rule = (
+        "The finest grid, from the full resolution on, on which a patch that time and memory afford holds the region."
+    )
+    if organ.holds_region:
+        return rule, f"A coarser one, up to {COARSEST:g} times: edges would be lost for nothing."
+    return rule, f"A coarser one: even at {COARSEST:g} times no patch holds the region, so it takes several windows."
+
+
+def _shared_grid() -> tuple[str, str]:
+    """The rule of organs that share a network, and what was rejected."""
+    rule = (
+        "The grid on which the region fills the patch that all organs share, so that they look alike in size; at most "
+    )
+    rule += f"{COARSEST:g} times coarser or finer than the full resolution."
+    return rule, "One grid for all: a patch that suits a lens would show a small part of a liver."
+
+
+def _network_decision(organ: OrganDraft, found: TwoStage) -> Decision:
     draft = organ.draft
     pair = len(organ.group.region.organs) == 2
     numbers: dict[str, object] = {"batch_size": draft.batch_size, "boxes": organ.group.cases}
-    if draft.choice is not None:
-        numbers |= {"iterations": draft.choice.iterations, "wanted_iterations": draft.choice.wanted}
     return Decision(
         f"{organ.group.stage_name}.widths",
         [level.encoder_widths[-1] for level in draft.spec.levels],
-        "The rules of the other stages, for this region. "
+        ("The rules of the other stages, for this region. " if found.trunk is None else "Those of the shared network. ")
         + ("Left and right share the network: the right one is mirrored." if pair else "One organ, one network."),
         numbers,
         "A network for each side: half of the examples for twice the time."
         if pair
-        else "A network shared with other organs: they differ in size and surroundings.",
+        else "A larger one: it would learn too little in the time."
+        if draft.choice is not None
+        else "A smaller one: memory allows this.",
     )
 
 
 def _training_decision(organ: OrganDraft, found: TwoStage, options: PlanningOptions) -> Decision:
-    plan = training_plan(organ.draft, options, share=found.budget_share)
+    plan = training_plan(organ.draft, options, share=organ.share)
     length = duration(plan.budget_seconds) if plan.budget_seconds else f"{plan.epochs} epochs"
+    numbers: dict[str, object] = {"budget_share": round(organ.share, 4), "multiply_adds_per_iteration": organ.work}
+    rule = "All organs together are one stage. A network's part of its budget goes by the root of what iterations over "
+    rule += f"its region cost, between equal parts and parts by cost; at least {LEAST_PART:g} of an equal one."
+    rejected = "Equal parts starve large organs; parts by the cost alone starve all but the largest."
+    if found.trunk is not None:
+        rule = f"All organs are trained together, in {SHARED_TIME:.0%} of the budget of one network each."
+        rejected = "All of that time: each organ learns from the regions of the others too."
+    choice = organ.draft.choice
+    numbers |= {} if choice is None else {"iterations": choice.iterations, "wanted_iterations": choice.wanted}
     return Decision(
         f"{organ.group.stage_name}.training",
         f"{plan.optimizer}, {plan.schedule}, {plan.loss}; {length}",
-        "All organs together are one stage, and each network has an equal share of its budget.",
-        {"budget_share": round(found.budget_share, 4)},
-        "Shares by size: small organs are the hard ones.",
+        rule,
+        numbers,
+        rejected,
     )
 
 
-def _flips_decision(organ: OrganDraft, mirroring: Mirroring, options: PlanningOptions) -> Decision:
-    flips = organ_flips(organ, mirroring, options)
+def _flips_decision(organ: OrganDraft, found: TwoStage, mirroring: Mirroring, options: PlanningOptions) -> Decision:
+    flips = organ_flips(organ, found, mirroring, options)
     return Decision(
         f"{organ.group.stage_name}.flips",
         flips.chosen,
-        "As for the other stages; an organ that has a side is never flipped from left to right.",
+        "As for the other stages; a network for an organ that has a side is never flipped from left to right.",
         {"windows_per_region": flips.windows, "multiply_adds_with_flips": flips.work},
         "Left to right too: the network would learn both sides, and a pair is mirrored already.",
     )

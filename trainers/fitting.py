@@ -23,6 +23,7 @@ from autoseg.files import to_json
 from autoseg.losses import build_loss
 from autoseg.losses.deep_supervision import DeepSupervision
 from autoseg.networks import build_network
+from autoseg.networks.shared import SharedNetwork
 from autoseg.networks.storage import save_network
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels, PreparedStore
@@ -39,7 +40,7 @@ from trainers.compiling import is_worth_compiling
 from trainers.job import Job
 from trainers.pretrained import load_pretrained
 from trainers.scoring import PatchScore
-from trainers.whole import WholeCases
+from trainers.whole import WholeCases, WholeRegions
 
 VALIDATION_SHARE = 0.04
 
@@ -79,10 +80,8 @@ def fit(task: FittingTask, settings: TrainingSettings) -> None:
         return
     torch.manual_seed(settings.seed)
     make_ready(settings.device)
-    network = _network(task).to(settings.device)
+    network = _network(task, settings).to(settings.device)
     network.to(memory_format=memory_format(task.stage))  # type: ignore[call-overload]
-    if settings.pretrained:
-        load_pretrained(network, Path(settings.pretrained), task.job.dataset.labels)
     average = WeightAverage(network, settings.weight_average)
     checkpoint = task.folder / "checkpoint_latest.safetensors"
     hooks = _hooks(task, settings, average)
@@ -92,10 +91,14 @@ def fit(task: FittingTask, settings: TrainingSettings) -> None:
     checkpoint.unlink(missing_ok=True)
 
 
-def _network(task: FittingTask) -> nn.Module:
+def _network(task: FittingTask, settings: TrainingSettings) -> nn.Module:
     network: Any = build_network(task.stage.network)
     network.decoder.expect_background(exclusive=not task.job.dataset.labels.has_regions)
-    return network
+    if settings.pretrained:
+        load_pretrained(network, Path(settings.pretrained), task.job.dataset.labels, organ=task.stage.name)
+    sharing = task.job.plans.sharing(task.stage)
+    is_shared = task.stage.network_name != task.stage.name
+    return SharedNetwork(network, [stage.name for stage in sharing]) if is_shared else network
 
 
 def memory_format(stage: StagePlan) -> Any:
@@ -118,8 +121,8 @@ def _hooks(task: FittingTask, settings: TrainingSettings, average: WeightAverage
         hooks.append(validation)
         if settings.patience:
             hooks.append(EarlyStopping(validation, settings.patience))
-        if settings.whole_validation_epochs and task.regions is None:
-            score = WholeCases(task, settings.device)
+        if settings.whole_validation_epochs:
+            score = (WholeCases if task.regions is None else WholeRegions)(task, settings.device)
             hooks.append(WholeVolumeValidation(score, average, settings.whole_validation_epochs))
     return [*hooks, Reporter(task.title), History(task.folder)]
 

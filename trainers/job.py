@@ -72,10 +72,11 @@ class Job:
     def stage_folder(self, stage: StagePlan) -> Path:
         """Where the folds of a stage lie: the last stage's on top of the model folder, earlier ones under stages/.
 
-        So do all that segment an organ, because the answer is made of several of them.
+        So do all that segment an organ, because the answer is made of several of them; those that share a network share
+        a folder.
         """
         on_top = stage is self.stages[-1] and stage.region is None
-        return self.folder if on_top else self.folder / "stages" / stage.name
+        return self.folder if on_top else self.folder / "stages" / stage.network_name
 
     def prepared(self, stage: StagePlan) -> PreparedStore:
         """The prepared cases of a stage; what is missing or stale is prepared now."""

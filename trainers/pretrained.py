@@ -16,14 +16,15 @@ from autoseg.networks.storage import load_network
 LOGGER = logging.getLogger(__name__)
 
 
-def load_pretrained(network: nn.Module, source: Path, labels: Labels) -> None:
+def load_pretrained(network: nn.Module, source: Path, labels: Labels, *, organ: str | None = None) -> None:
     """Copy weights of a finished model into a network, in place, and report what was left at random.
 
     source: a model folder (its first fold is taken), a fold's folder or a model.safetensors. Channels of the heads are
-    matched by the class names in the dataset.json of the source; other tensors by name and shape.
+    matched by the class names in the dataset.json of the source; other tensors by name and shape. organ: the stage
+    whose part is taken of a network that organs share.
     """
     path = _model_file(source)
-    earlier = load_network(path)
+    earlier = load_network(path, organ=organ)
     channels = _matching_channels(_labels_of(path), labels)
     own, taken = network.state_dict(), 0
     left = []

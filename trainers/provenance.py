@@ -32,7 +32,7 @@ class FittingRecord:
     @classmethod
     def of(cls, settings: TrainingSettings, plans: Plans, stage: StagePlan, cases: Fold) -> FittingRecord:
         """What a network is about to be made from."""
-        plan = checksum_of(decisive(plans, [stage]))
+        plan = checksum_of(decisive(plans, plans.sharing(stage)))
         return cls(settings, plan, tuple(sorted(cases.train)), tuple(sorted(cases.validation)))
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from autoseg.preprocessing.store import PreparedStore
 
 @dataclass(frozen=True)
 class OrganRegions:
-    """The prepared regions of a stage. of_cases: where samples lie, by the region's id."""
+    """The prepared regions of a network. of_cases: where samples lie, by the region's id."""
 
     store: PreparedStore
     of_cases: Mapping[str, CaseRegions]
@@ -153,6 +153,20 @@ class RegionMaker:
 
     def _number(self, organ: str) -> int:
         return self.dataset.labels.names.index(organ) + 1
+
+
+def regions_of(makers: Sequence[RegionMaker], case_ids: Sequence[str], experience: Experience) -> OrganRegions:
+    """The regions that one network learns from: of its stage, or of all stages that share it, each with its number.
+
+    makers: of these stages, in the order of the numbers; they keep their regions in one store.
+    """
+    if makers[0].stage.network_name == makers[0].stage.name:
+        return makers[0].regions(case_ids, experience)
+    found = {}
+    for number, maker in enumerate(makers):
+        for name, region in maker.regions(case_ids, experience).of_cases.items():
+            found[name] = replace(region, organ=number)
+    return OrganRegions(makers[0].store, found)
 
 
 def region_dataset(dataset: Dataset, region_ids: Sequence[str]) -> Dataset:

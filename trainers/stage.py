@@ -32,7 +32,8 @@ FAR_LONGER = 3
 class StageTraining:
     """One stage of a job, with the labels of the stage before it in a cascade.
 
-    organs: the prepared regions, where the stage segments an organ; the job's dataset then consists of them.
+    organs: the prepared regions, where the stage segments an organ, with those of the stages that share its network;
+    the job's dataset then consists of them.
     """
 
     job: Job
@@ -78,7 +79,7 @@ class StageTraining:
         """Train on any cases; gives the validation, not yet run."""
         if not cases.train:
             raise OptionError(f"{folder.name} has no training cases.", "Check the splits file.")
-        title = f"{self.job.dataset.name} {self.stage.name} {folder.name}"
+        title = f"{self.job.dataset.name} {self.stage.network_name} {folder.name}"
         regions = None if self.organs is None else self.organs.of_cases
         task = FittingTask(title, self.job, self.stage, self.store, cases, self.previous, folder, regions)
         settings = self._settle(task)
@@ -120,9 +121,9 @@ class StageTraining:
     def announcement(self, runs: int) -> str:
         """How long the trainings of this stage will take, as far as that is known beforehand."""
         if not runs:
-            return f"{self.stage.name}: trained already."
+            return f"{self.stage.network_name}: trained already."
         settings = self.settings
-        what = f"{self.stage.name}: {runs} training{'s' if runs != 1 else ''}"
+        what = f"{self.stage.network_name}: {runs} training{'s' if runs != 1 else ''}"
         if settings.budget_seconds:
             each = duration(settings.budget_seconds)
             text = f"{what} of {each} each, {duration(runs * settings.budget_seconds)} in all, and then validation"

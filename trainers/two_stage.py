@@ -1,12 +1,13 @@
 """Two stages: a locator of all organs, then a network for each organ, or left and right pair, in its own regions.
 
-The organs' networks learn from the true boxes and from those that a locator found in cases that it had not seen.
+Or one network that all of them share. The organs' networks learn from the true boxes and from those that a locator
+found in cases that it had not seen.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from autoseg.data.folds import Fold
@@ -26,7 +27,7 @@ from autoseg.preprocessing.region import RegionCutter
 from autoseg.training.reporting import duration
 from trainers.finishing import finish
 from trainers.job import Job, TrainingResult
-from trainers.regions import RegionMaker, region_dataset, stored_regions
+from trainers.regions import RegionMaker, region_dataset, regions_of, stored_regions
 from trainers.stage import StageTraining
 from trainers.unseen import Unseen, most_runs
 from trainers.validating import HeldOut, Validation, prediction_file
@@ -48,15 +49,23 @@ class TwoStageTrainer:
 
     def trainings(self) -> dict[str, int]:
         """How many trainings run() takes, at most, by stage."""
-        organs = {stage.name: self.job.fold_count for stage in self.organ_stages}
+        organs = {stage.name: self.job.fold_count for stage in self._networks}
         return {self.locate.name: most_runs(self.job)} | organs
+
+    @property
+    def _networks(self) -> list[StagePlan]:
+        """The organs' stages, of those that share a network only the first."""
+        found: dict[str, StagePlan] = {}
+        for stage in self.organ_stages:
+            found.setdefault(stage.network_name, stage)
+        return list(found.values())
 
     def run(self) -> TrainingResult:
         """Train what is not finished yet."""
         self.job.begin()
         self._announce()
         boxes = self._locate()
-        makers = [self._prepared_regions(stage, boxes) for stage in self.organ_stages]
+        makers = {stage.name: self._prepared_regions(stage, boxes) for stage in self.organ_stages}
         dice = {}
         for name in self.job.fold_names:
             dice[name] = self._run_fold(name, boxes, makers)
@@ -67,10 +76,10 @@ class TwoStageTrainer:
         locate = StageTraining(self.job, self.locate)
         LOGGER.info(locate.announcement(self.unseen.left(locate)))
         folds = len(self.job.fold_names)
-        for stage in self.organ_stages:
+        for stage in self._networks:
             LOGGER.info(StageTraining(self.job, stage).announcement(folds))
-        seconds = sum(StageTraining(self.job, stage).settings.budget_seconds or 0 for stage in self.organ_stages)
-        if seconds:
+        seconds = sum(StageTraining(self.job, stage).settings.budget_seconds or 0 for stage in self._networks)
+        if seconds and len(self._networks) > 1:
             LOGGER.info("All organs together: %s per fold, %s in all.", duration(seconds), duration(folds * seconds))
 
     def _locate(self) -> dict[str, CaseBoxes]:
@@ -103,12 +112,13 @@ class TwoStageTrainer:
             maker.prepare(case)
         return maker
 
-    def _run_fold(self, name: str, boxes: Mapping[str, CaseBoxes], makers: list[RegionMaker]) -> float | None:
+    def _run_fold(self, name: str, boxes: Mapping[str, CaseBoxes], makers: Mapping[str, RegionMaker]) -> float | None:
         folder, cases = self.job.folder / f"fold_{name}", self.job.fold(name)
         path = folder / EXPERIENCE
         experience = read_experience(path) if path.exists() else self._learn(cases, boxes)
-        for maker in makers:
-            self._train_organ(name, maker, cases, experience)
+        for stage in self._networks:
+            sharing = [makers[other.name] for other in self.job.plans.sharing(stage)]
+            self._train_organs(name, sharing, cases, experience)
         write_experience(path, experience)
         self._tell_recall(name, experience)
         held_out = HeldOut(self.job.dataset, f"{self.job.dataset.name} fold_{name}", cases.validation, folder)
@@ -123,23 +133,35 @@ class TwoStageTrainer:
             if stage.region
             for organ in stage.region.organs
         }
+        given = {
+            organ
+            for stage in self.organ_stages
+            if stage.region and stage.region.margin_given
+            for organ in stage.region.organs
+        }
         organs = [name for name in self.job.dataset.labels.names if name in guesses]
         voxel = plans.in_volume_order(self.locate.spacing_mm)
-        return learn([boxes[case] for case in cases.train], organs, voxel_mm=voxel, first_guess_mm=guesses)
+        return learn([boxes[case] for case in cases.train], organs, voxel_mm=voxel, first_guess_mm=guesses, given=given)
 
-    def _train_organ(self, name: str, maker: RegionMaker, cases: Fold, experience: Experience) -> None:
-        """Train an organ's network on the regions of a fold's cases; OptionError where there is none to learn from."""
-        regions = Fold(maker.ids(cases.train), maker.ids(cases.validation))
-        if not regions.train:
-            raise OptionError(
-                f"No training case of fold {name} has {' or '.join(maker.organs)}.",
-                "Put cases that have it into every fold of the splits file.",
-            )
-        dataset = region_dataset(self.job.dataset, (*regions.train, *regions.validation))
-        job = replace(self.job, dataset=dataset, plans=self.job.plans.of_organ(maker.stage))
-        organs = maker.regions((*cases.train, *cases.validation), experience)
-        training = StageTraining(job, maker.stage, organs=organs)
-        training.run_cases(regions, training.folder(name))
+    def _train_organs(self, name: str, makers: Sequence[RegionMaker], cases: Fold, experience: Experience) -> None:
+        """Train the network of one stage, or of those that share it, on the regions of a fold's cases.
+
+        OptionError where a stage has none to learn from.
+        """
+        for maker in makers:
+            if not maker.ids(cases.train):
+                raise OptionError(
+                    f"No training case of fold {name} has {' or '.join(maker.organs)}.",
+                    "Put cases that have it into every fold of the splits file.",
+                )
+        train, validation = (
+            tuple(region for maker in makers for region in maker.ids(ids)) for ids in (cases.train, cases.validation)
+        )
+        dataset, first = region_dataset(self.job.dataset, (*train, *validation)), makers[0].stage
+        job = replace(self.job, dataset=dataset, plans=self.job.plans.of_organ(first))
+        organs = regions_of(makers, (*cases.train, *cases.validation), experience)
+        training = StageTraining(job, first, organs=organs)
+        training.run_cases(Fold(train, validation), training.folder(name))
 
     def _tell_recall(self, name: str, experience: Experience) -> None:
         known = experience.organs.items()
@@ -169,6 +191,7 @@ class TwoStageTrainer:
 
     def _predictor(self, stage: StagePlan, fold: str) -> StagePredictor:
         settings = StageTraining(self.job, stage).settings
-        network = load_network(self.job.stage_folder(stage) / f"fold_{fold}" / WEIGHTS, device=settings.device)
+        path = self.job.stage_folder(stage) / f"fold_{fold}" / WEIGHTS
+        network = load_network(path, device=settings.device, organ=stage.name)
         options = PredictionOptions(device=settings.device)
         return make_predictor([network], self.job.plans, stage, self.job.dataset.labels, options)

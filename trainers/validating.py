@@ -21,6 +21,10 @@ from trainers.fitting import FittingTask
 from trainers.whole import WholeCases, score_case
 
 LOGGER = logging.getLogger(__name__)
+LONG_SECONDS = 300.0
+"""Of a training, beside which measuring the engines of this machine takes little."""
+EXPECTED_VOLUMES = 1000
+"""That will be predicted with a network that took so long."""
 
 
 @dataclass(frozen=True)
@@ -90,5 +94,12 @@ class Validation:
         return held_out.run(lambda: partial(self.whole.predict, self.predictor()))
 
     def predictor(self) -> StagePredictor:
-        """The finished network, ready to predict the prepared cases of its stage."""
-        return self.whole.predictor(load_network(self.task.model_file, device=self.settings.device))
+        """The finished network, ready to predict the prepared cases of its stage.
+
+        After a long training the engines are measured, even for few cases: there is time, and who predicts one volume
+        with this network finds the answer.
+        """
+        seconds = self.settings.budget_seconds
+        further = 0 if seconds is not None and seconds < LONG_SECONDS else EXPECTED_VOLUMES
+        network = load_network(self.task.model_file, device=self.settings.device)
+        return self.whole.predictor(network, further_volumes=further)

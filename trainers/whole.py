@@ -10,8 +10,11 @@ import numpy as np
 
 from autoseg.dataset import Dataset
 from autoseg.evaluation import ClassScores, evaluate_case, summarize
+from autoseg.geometry import Geometry
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
 from autoseg.io import Volume, read_labels
+from autoseg.networks.shared import SharedNetwork
+from autoseg.plans import StagePlan
 from autoseg.preprocessing.restore import LabelRestorer
 
 if TYPE_CHECKING:
@@ -34,10 +37,13 @@ class WholeCases:
         cases = {name: score_case(dataset, name, self.predict(predictor, name)) for name in names}
         return {name: found.means["dice"].mean for name, found in summarize(cases).classes.items()}
 
-    def predictor(self, network: nn.Module, *, backend: str = "auto") -> StagePredictor:
-        """A network, ready to predict the prepared cases of its stage. backend: torch needs no time to get ready."""
+    def predictor(self, network: nn.Module, *, backend: str = "auto", further_volumes: int = 0) -> StagePredictor:
+        """A network, ready to predict the prepared cases of its stage.
+
+        backend: torch needs no time to get ready. further_volumes: that it will predict besides, see StagePredictor.
+        """
         job, options = self.task.job, PredictionOptions(device=self.device, backend=backend)
-        count = len(self.task.cases.validation)
+        count = len(self.task.cases.validation) + further_volumes
         return StagePredictor([network], job.plans, self.task.stage, job.dataset.labels, options, volumes=count)
 
     def predict(self, predictor: StagePredictor, case_id: str) -> Volume:
@@ -47,6 +53,40 @@ class WholeCases:
         restorer = LabelRestorer(record, self.task.job.dataset.labels, order=predictor.order(image.shape[1:]))
         predictor.stream(image, restorer, None if previous is None else np.asarray(previous.read(case_id)))
         return Volume(restorer.restored, record.geometry)
+
+
+@dataclass(frozen=True)
+class WholeRegions:
+    """The held-out regions of a task, to be predicted on a device. Called with a network, gives its Dice by stage.
+
+    Regions are scored on the grid that they were prepared on; those of a network that stages share, stage by stage.
+    """
+
+    task: FittingTask
+    device: str
+
+    def __call__(self, network: nn.Module) -> dict[str, float | None]:
+        """The mean over regions; None for a stage that has a Dice in none. The network is left as it is."""
+        stages = self.task.job.plans.sharing(self.task.stage)
+        return {stage.name: self._mean_dice(network, stage, number) for number, stage in enumerate(stages)}
+
+    def _mean_dice(self, network: nn.Module, stage: StagePlan, number: int) -> float | None:
+        regions, labels = self.task.regions or {}, self.task.job.dataset.labels
+        is_shared = isinstance(network, SharedNetwork)
+        names = [name for name in self.task.cases.validation if not is_shared or regions[name].organ == number]
+        if not names:
+            return None
+        own = copy.deepcopy(network.of_organ(stage.name) if isinstance(network, SharedNetwork) else network)
+        options = PredictionOptions(device=self.device, backend="torch")
+        predictor = StagePredictor([own], self.task.job.plans, stage, labels, options, volumes=len(names))
+        return summarize({name: self._scores(predictor, name) for name in names}).mean_dice
+
+    def _scores(self, predictor: StagePredictor, name: str) -> dict[str, ClassScores]:
+        store, labels = self.task.store, self.task.job.dataset.labels
+        found = labels.decode(predictor.logits(np.asarray(store.image(name))))
+        record = store.record(name)
+        grid = Geometry(record.prepared_shape, record.spacing_mm)
+        return evaluate_case(found, np.asarray(store.labels(name)), labels, grid, surface=False)
 
 
 def score_case(dataset: Dataset, case_id: str, predicted: Volume) -> dict[str, ClassScores]:

@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def compare_variants(arguments: argparse.Namespace) -> int:
     """Plan all variants, tell the time, train what is not finished, score, and show."""
     from autoseg.cli.comparing import Comparing, announcement
+    from autoseg.cli.comparison_costs import format_costs, write_costs
     from autoseg.evaluation.comparison import compare, format_comparison, write_comparison
 
     _check(arguments)
@@ -65,8 +66,10 @@ def compare_variants(arguments: argparse.Namespace) -> int:
         run.trainer.run()
     comparison = compare(comparing.what, comparing.summaries(runs), comparing.labels.names)
     write_comparison(comparing.folder, comparison)
-    print(f"\n{format_comparison(comparison)}")
-    print(f"comparison: {comparing.folder} (comparison.json, comparison.csv, comparison.png)")
+    costs = comparing.costs(runs)
+    write_costs(comparing.folder, costs)
+    print(f"\n{format_comparison(comparison)}\n\n{format_costs(comparing.what, costs)}")
+    print(f"comparison: {comparing.folder} (comparison.json, comparison.csv, comparison.png, costs.json)")
     return 0
 
 

@@ -10,15 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.cli import plan_and_preprocess, predict, train
+from autoseg.cli.comparison_costs import VariantCost, cost_of, mean_cost
 from autoseg.cli.plan_and_preprocess import plan_dataset, suggested_configuration, training_target
 from autoseg.cli.train import make_trainer
-from autoseg.cli.variants import CONFIGURATION, Variant, check_command_lines, folder_names, make_variants, split_values
+from autoseg.cli.variants import (
+    CONFIGURATION,
+    OF_TWO_STAGES,
+    Variant,
+    check_command_lines,
+    folder_names,
+    make_variants,
+    split_values,
+)
 from autoseg.dataset import read_dataset
 from autoseg.errors import OptionError
 from autoseg.evaluation import EvaluationOptions, Summary, evaluate_folders, read_summary, summarize
 from autoseg.files import read_artefact, write_json
 from autoseg.labels import Labels
-from autoseg.plans import Plans, read_plans, write_plans
+from autoseg.plans import TWO_STAGE, Plans, read_plans, write_plans
 from autoseg.training.reporting import duration
 from autoseg.workspace import Workspace
 
@@ -151,7 +160,7 @@ class Comparing:
         """A training; each further seed has the same plans under a name of their own, and so its own model folder."""
         plans = plans if seed == 0 else replace(plans, name=f"{plans.name}-seed-{seed}")
         configuration = variant.options.get(CONFIGURATION) or self.arguments.configuration
-        configuration = configuration or suggested_configuration(plans)
+        configuration = configuration or (TWO_STAGE if self.what in OF_TWO_STAGES else suggested_configuration(plans))
         words = [self.dataset, configuration, "--plans-name", plans.name, "--seed", str(seed), *variant.training()]
         words += ["--device", self.settings.device, "--folds", *self.arguments.folds]
         trainer = make_trainer(self.workspace, self.dataset, plans, train.make_parser().parse_args(words))
@@ -166,6 +175,17 @@ class Comparing:
             )
         return found
 
+    def costs(self, runs: Sequence[Run]) -> dict[str, VariantCost]:
+        """Per value of the option what its runs cost; after summaries()."""
+        found: dict[str, list[VariantCost]] = {variant.value: [] for variant in self.variants}
+        for run in runs:
+            predicted = None if self.arguments.images is None else self._predicted(run)
+            found[run.variant.value].append(cost_of(run.trainer.job.folder, self.arguments.folds[0], predicted))
+        return {value: mean_cost(costs) for value, costs in found.items()}
+
+    def _predicted(self, run: Run) -> Path:
+        return self.folder / "predicted" / f"{run.plans.name}-{run.trainer.job.configuration}"
+
     def _validated(self, run: Run) -> Summary:
         folds = [
             read_summary(run.trainer.job.folder / f"fold_{fold}" / "summary.json") for fold in self.arguments.folds
@@ -173,7 +193,7 @@ class Comparing:
         return summarize({case: scores for fold in folds for case, scores in fold.cases.items()})
 
     def _tested(self, run: Run) -> Summary:
-        out = self.folder / "predicted" / f"{run.plans.name}-{run.trainer.job.configuration}"
+        out = self._predicted(run)
         words = ["--model", str(run.trainer.job.folder), "-i", str(self.arguments.images), "-o", str(out), "--continue"]
         words += ["--device", self.settings.device, "--folds", *self.arguments.folds]
         print(f"\n$ autoseg_predict {' '.join(words)}", flush=True)

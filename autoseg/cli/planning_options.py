@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 SAME_MATTER = ({"widths"}, {"base_filters", "pooling"})
 """Options of one set say what those of the other say: where the user gives one set, a recipe's other is dropped."""
+OF_TWO_STAGES = {"locate_shape", "organ_models", "region_margin"}
+"""Without two stages these of a recipe have no meaning."""
 
 
 def add_planning_options(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +42,16 @@ def add_planning_options(parser: argparse.ArgumentParser) -> None:
         "--lowres-shape", type=app.whole_numbers, metavar="Z,Y,X", help="voxels of a median case at the low resolution"
     )
     group.add_argument("--two-stage", choices=("auto", "always", "never"), help="plan to locate, then segment organs")
+    group.add_argument(
+        "--locate-shape",
+        type=app.whole_numbers,
+        metavar="Z,Y,X",
+        help="voxels of a median case where organs are located",
+    )
+    group.add_argument("--organ-models", choices=("one-each", "shared"), help="a network per organ, or one for all")
+    group.add_argument(
+        "--region-margin", type=int, metavar="VOXELS", help="around a located organ (default: measured in training)"
+    )
     group.add_argument("--mirror", choices=("auto", "all", "none"), help="flip patches (auto: on a GPU only)")
     add_training_changes(parser.add_argument_group("training, written into the plans"))
 
@@ -81,5 +93,6 @@ def _of_recipe(arguments: argparse.Namespace) -> tuple[dict[str, Any], RecipeUse
     given = {name for name, value in vars(arguments).items() if value is not None}
     for one, other in (SAME_MATTER, SAME_MATTER[::-1]):
         given |= other if given & one else set()
+    given |= OF_TWO_STAGES if arguments.two_stage == "never" else set()
     decided = {name: value for name, value in named.items() if name not in given}
     return decided, RecipeUse(recipe.name, recipe.source, frozenset(decided))

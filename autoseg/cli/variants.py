@@ -14,6 +14,8 @@ from autoseg.errors import OptionError, unknown_name
 CONFIGURATION = "configuration"
 USUAL = "default"
 """A value that stands for an option that is not given."""
+OF_TWO_STAGES = ("locate-shape", "organ-models", "region-margin")
+"""Options that matter to the configuration 3d_two_stage alone."""
 TRAINING_OPTIONS = (
     "epochs",
     "iterations-per-epoch",

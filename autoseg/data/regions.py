@@ -17,11 +17,13 @@ class CaseRegions:
 
     true: around the true box, None where the organ is not there; each sample moves it by up to jitter voxels per axis.
     located: as prediction would cut it, from a box of a locator that has not seen the case; None where it found none.
+    organ: the number of the organ in a network that several share; None for a network of its own.
     """
 
     true: Box | None
     located: Box | None
     jitter: tuple[int, ...]
+    organ: int | None = None
 
 
 class RegionSampler:

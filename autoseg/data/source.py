@@ -29,7 +29,11 @@ SAMPLE_STREAM = 0
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """image: (B, C, *patch) float32; in a cascade the previous stage's classes follow the image's channels."""
+    """image: (B, C, *patch) float32.
+
+    In a cascade the previous stage's classes follow the image's channels; for a network that organs share, a channel
+    that is filled with the number of the sample's organ.
+    """
 
     image: torch.Tensor
     target: Target
@@ -96,6 +100,7 @@ class PatchSource:
         )
         patches = PatchSampler(store, case_ids, options, seed=seed)
         self.sampler: Sampler = patches if regions is None else RegionSampler(patches, regions)
+        self._organs = {name: region.organ for name, region in (regions or {}).items() if region.organ is not None}
         self.outside = 0 if labels.ignore is None else labels.ignore
         self.augmentation = augmentation
         self._prepare_changes(plans, patch_size, limits)
@@ -139,6 +144,9 @@ class PatchSource:
         if previous is not None:
             masks = self.mask_changes.apply(class_masks(previous, self.labels), rng)
             image = np.concatenate([image, masks.astype(np.float32)])
+        if case_id in self._organs:
+            organ = np.full((1, *image.shape[1:]), self._organs[case_id], dtype=np.float32)
+            image = np.concatenate([image, organ])
         return Sample(image, labels, contoured)
 
     def _swaps_sides(self, change: SpatialChange) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from autoseg.networks.cost import inference_values
+from autoseg.networks.liveness import inference_values
 from autoseg.plans import StagePlan
 from autoseg.runtime.gpu import free_memory_bytes, is_gpu
 

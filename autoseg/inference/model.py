@@ -141,7 +141,7 @@ def load_networks(
     chosen: Sequence[Choice | None] = choices or [None] * len(files.stages)
     predictors = [
         make_predictor(
-            (load_network(path, device) for path in paths),
+            (load_network(path, device, organ=stage.name) for path in paths),
             files.plans,
             stage,
             files.labels,

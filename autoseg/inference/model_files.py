@@ -114,7 +114,7 @@ def _chosen(folder: Path, wanted: list[str] | None, stage: StagePlan) -> list[st
 
 def _weights(folder: Path, stage: StagePlan, asked: bool, folds: list[str], *, last: bool) -> list[Path]:
     """The networks of a stage, one per fold: of an organ, and of the last stage, exactly those of the chosen folds."""
-    place = folder if last and stage.region is None else folder / "stages" / stage.name
+    place = folder if last and stage.region is None else folder / "stages" / stage.network_name
     used = (
         folds if last and stage.region is None else _of_earlier(place, asked or stage.region is not None, folds, stage)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,15 +89,22 @@ class Experience:
 
 
 def learn(
-    cases: Sequence[CaseBoxes], organs: Sequence[str], *, voxel_mm: Triple, first_guess_mm: Mapping[str, Triple]
+    cases: Sequence[CaseBoxes],
+    organs: Sequence[str],
+    *,
+    voxel_mm: Triple,
+    first_guess_mm: Mapping[str, Triple],
+    given: Collection[str] = (),
 ) -> Experience:
     """Measure margins, sizes and offsets over training cases.
 
-    voxel_mm: of the locator's grid, the least margin. first_guess_mm: margins of organs that the locator found nowhere.
-    A located box that does not touch the true one is a miss, not an error of its ends.
+    voxel_mm: of the locator's grid, the least margin. first_guess_mm: margins of organs that the locator found nowhere,
+    and of those that are given: theirs are not measured. A located box that does not touch the true one is a miss, not
+    an error of its ends.
     """
     middles = [{name: _middle(box, case.geometry) for name, box in case.true.items()} for case in cases]
-    return Experience({name: _learn_organ(name, cases, middles, voxel_mm, first_guess_mm[name]) for name in organs})
+    voxels = {name: None if name in given else voxel_mm for name in organs}
+    return Experience({name: _learn_organ(name, cases, middles, voxels[name], first_guess_mm[name]) for name in organs})
 
 
 def joined(experiences: Sequence[Experience]) -> Experience:
@@ -120,13 +127,14 @@ def _learn_organ(
     name: str,
     cases: Sequence[CaseBoxes],
     middles: Sequence[dict[str, np.ndarray]],
-    voxel_mm: Triple,
+    voxel_mm: Triple | None,
     first_guess_mm: Triple,
 ) -> OrganExperience:
+    """voxel_mm: None where the first guess holds."""
     having = [case for case in cases if name in case.true]
     errors = np.array([_errors_mm(case, name) for case in having if _is_found(case, name)]).reshape(-1, 2, 3)
     margins = np.array([first_guess_mm, first_guess_mm], dtype=float)
-    if len(errors):
+    if len(errors) and voxel_mm is not None:
         margins = _enough(np.maximum(errors, 0)) + np.asarray(voxel_mm)
     sizes = [np.multiply(case.true[name].shape, case.geometry.spacing_mm) for case in having]
     others = {other for places in middles for other in places} - {name}

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from autoseg.networks import construct_network
 from autoseg.networks.blocks import CONVOLUTIONS, TRANSPOSED
@@ -68,53 +64,6 @@ def network_cost(spec: NetworkSpec, patch_size: Sequence[int], batch_size: int) 
 def convolutions(spec: NetworkSpec, patch_size: Sequence[int], batch_size: int) -> list[LayerShape]:
     """Every convolution of a forward pass in training mode, in the order in which they are met."""
     return Walk(spec, patch_size, batch_size).layers
-
-
-@lru_cache(maxsize=64)
-def inference_values(spec: NetworkSpec, patch_size: Ints, batch_size: int) -> int:
-    """The most values that are alive at once in a forward pass without gradients, input and logits included.
-
-    Between two convolutions several maps are alive, one of them twice as wide: where a library computes a convolution
-    in a layout of its own, its input and output are alive in both, which is not counted here.
-    """
-    with torch.device("meta"), torch.no_grad(), _Alive() as alive:
-        network = construct_network(spec).eval()
-        weights = alive.now
-        network(torch.empty(batch_size, spec.in_channels, *patch_size))
-    return alive.most - weights
-
-
-class _Alive(TorchDispatchMode):
-    """Counts the values of tensors that exist. now: at this moment; most: at once so far."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.most = 0
-        self._owners: dict[int, int] = {}
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = function(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(tensor, Tensor):
-                self._count(tensor)
-        return result
-
-    def _count(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes() // tensor.element_size()
-        if key not in self._owners:
-            self.now += size
-            self.most = max(self.most, self.now)
-        self._owners[key] = self._owners.get(key, 0) + 1
-        weakref.finalize(tensor, self._drop, key, size)
-
-    def _drop(self, key: int, size: int) -> None:
-        self._owners[key] -= 1
-        if not self._owners[key]:
-            del self._owners[key]
-            self.now -= size
 
 
 class Walk:

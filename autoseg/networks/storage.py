@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from autoseg.errors import AutosegError, FileError
 from autoseg.files import atomic_path, from_json, to_json
 from autoseg.networks import construct_network
+from autoseg.networks.shared import SharedNetwork, names_of_organ
 from autoseg.plans import NetworkSpec
 
 NETWORK_SCHEMA = 1
@@ -21,20 +23,27 @@ REMEDY = "Copy the model again, or train it again."
 
 
 def save_network(path: Path | str, network: nn.Module) -> None:
-    """Write the weights and the spec of a network, whole or not at all. network: as build_network gives it."""
+    """Write the weights and the spec of a network, whole or not at all.
+
+    network: as build_network gives it, or a SharedNetwork: of one file load_network makes the network of each organ.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     metadata = {"schema": str(NETWORK_SCHEMA), "spec": json.dumps(to_json(network.spec))}
+    if isinstance(network, SharedNetwork):
+        metadata["organs"] = json.dumps(network.organs)
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata)
 
 
-def load_network(path: Path | str, device: str = "cpu") -> nn.Module:
+def load_network(path: Path | str, device: str = "cpu", *, organ: str | None = None) -> nn.Module:
     """The network that save_network wrote, in evaluation mode, on a device; the random state is not touched.
 
-    Raises FileError for a file that is missing, cut short, not a network, or whose weights do not fit its spec.
+    organ: of which, where the file holds a network that organs share; a network that is not shared is for any. Raises
+    FileError for a file that is missing, cut short, not a network, or whose weights do not fit its spec, and for a
+    shared network without this organ.
     """
     path = Path(path)
-    spec, tensors = _read(path, device)
+    spec, tensors = _read(path, device, organ)
     try:
         with torch.device("meta"):
             network = construct_network(spec)
@@ -56,10 +65,26 @@ def read_spec(path: Path | str) -> NetworkSpec:
         return _spec(file.metadata(), path)
 
 
-def _read(path: Path, device: str) -> tuple[NetworkSpec, dict[str, Tensor]]:
+def count_weights(path: Path | str) -> int:
+    """How many values a stored network has, without reading them; errors as in load_network."""
+    path = Path(path)
+    with _opened(path, "cpu") as file:
+        _spec(file.metadata(), path)
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+
+
+def _read(path: Path, device: str, organ: str | None) -> tuple[NetworkSpec, dict[str, Tensor]]:
     with _opened(path, device) as file:
-        spec = _spec(file.metadata(), path)
-        return spec, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        spec, organs, stored = _spec(file.metadata(), path), _organs(file.metadata()), list(file.keys())
+        if organs and organ not in organs:
+            asked = "no organ was asked for" if organ is None else f"there is no {organ} among them"
+            raise FileError(path, f"holds the networks of {', '.join(organs)}, and {asked}.", "Name one of them.")
+        wanted = names_of_organ(stored, organs.index(organ)) if organ in organs else {name: name for name in stored}
+        return spec, {name: file.get_tensor(source) for name, source in wanted.items()}
+
+
+def _organs(metadata: dict[str, str]) -> tuple[str, ...]:
+    return tuple(json.loads(metadata.get("organs", "[]")))
 
 
 def _opened(path: Path, device: str) -> Any:

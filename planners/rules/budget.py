@@ -8,7 +8,7 @@ documentation/explanation/planning.md tells the experiments behind the numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from autoseg.errors import PlanningError
@@ -49,6 +49,8 @@ CPU_TRAINING = TrainingPlan(
 )
 """Orthogonal steps and averaged weights learn in hundreds of iterations; SGD with momentum .99 takes far longer. Dice
 alone, because cross-entropy teaches first that all is background."""
+LEAST_PART = 0.5
+"""Of an equal part, for a network whose iterations cost next to nothing: batches and validation take their time too."""
 EPOCHS = 20
 EPOCH_ITERATIONS = (10, 250)
 
@@ -120,6 +122,19 @@ def choose(
             "Raise --memory, or lower --patch-size, --base-filters or --batch-size.",
         )
     return choice
+
+
+def parts_by_cost(costs: Sequence[float]) -> tuple[float, ...]:
+    """Parts of one budget in proportion to positive costs, of sum 1; none is under LEAST_PART of an equal one."""
+    least = LEAST_PART / len(costs)
+    cheap: set[int] = set()
+    while True:
+        rest, cost = 1 - least * len(cheap), sum(cost for i, cost in enumerate(costs) if i not in cheap)
+        parts = tuple(least if i in cheap else rest * own / cost for i, own in enumerate(costs))
+        more = {i for i, part in enumerate(parts) if part < least} - cheap
+        if not more:
+            return parts
+        cheap |= more
 
 
 def iterations_per_epoch(iterations: int) -> int:

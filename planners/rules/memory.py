@@ -129,6 +129,13 @@ def parameter_count(spec: NetworkSpec) -> int:
     return sum(layer.parameters for layer in layers(spec, spec.divisor))
 
 
+def shared_parameter_count(spec: NetworkSpec, organs: int) -> int:
+    """Weights of a network that so many organs share: each has the scales and shifts, and the heads, of its own."""
+    every = list(layers(spec, spec.divisor))
+    own = sum(layer.parameters if layer.bias else 2 * layer.out_width * layer.normalised for layer in every)
+    return sum(layer.parameters for layer in every) + (organs - 1) * own
+
+
 def kept_values(spec: NetworkSpec, patch_size: Ints) -> int:
     """Values kept for the backward pass of one sample.
 

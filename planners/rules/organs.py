@@ -36,6 +36,10 @@ class OrganGroup:
         """Fit for the name of a folder."""
         return "organ_" + "+".join(re.sub(r"[^A-Za-z0-9_.-]+", "_", name) for name in self.region.organs)
 
+    def with_margin(self, margin_mm: tuple[float, ...]) -> OrganGroup:
+        """The same with a margin that the user or a recipe gives."""
+        return replace(self, region=replace(self.region, margin_mm=margin_mm, margin_given=True))
+
     def widened(self, factor: float) -> OrganGroup:
         """The same with a region whose edges are so many times as long."""
         edges = zip(self.region_mm, self.region.size_mm, strict=True)
@@ -86,13 +90,22 @@ def share_of_case(groups: Sequence[OrganGroup], fullres: Grid) -> float:
 def region_grids(group: OrganGroup, fullres: Grid) -> list[Grid]:
     """The grids on which an organ may be segmented, the finest first: the full resolution, coarsened evenly by 3 %."""
     steps = itertools.takewhile(lambda factor: factor <= COARSEST, (COARSENING**power for power in itertools.count()))
-    return [_grid(group, fullres, factor) for factor in steps]
+    return [region_grid(group, fullres, factor) for factor in steps]
 
 
-def _grid(group: OrganGroup, fullres: Grid, factor: float) -> Grid:
+def grid_for_patch(group: OrganGroup, fullres: Grid, patch_size: Ints) -> Grid:
+    """The grid on which the region fills the patch along its longest axis, COARSEST times coarser or finer at most."""
+    spacing = fullres.spacing_mm
+    longest = [n * step for n, step in zip(fullres.median_shape, spacing, strict=True)]
+    edges_mm = [min(edge, most) for edge, most in zip(group.region_mm, longest, strict=True)]
+    factor = max(mm / (edge * step) for mm, edge, step in zip(edges_mm, patch_size, spacing, strict=True))
+    return region_grid(group, fullres, min(max(factor, 1 / COARSEST), COARSEST))
+
+
+def region_grid(group: OrganGroup, fullres: Grid, factor: float) -> Grid:
     """The region of the organ, at most as long as the median case, with a spacing so many times the full one."""
     spacing = tuple(step * factor for step in fullres.spacing_mm)
     longest = (n * step for n, step in zip(fullres.median_shape, fullres.spacing_mm, strict=True))
     edges_mm = [min(edge, most) for edge, most in zip(group.region_mm, longest, strict=True)]
-    shape = tuple(float(max(1, math.ceil(mm / step))) for mm, step in zip(edges_mm, spacing, strict=True))
+    shape = tuple(float(max(1, math.ceil(mm / step - 1e-6))) for mm, step in zip(edges_mm, spacing, strict=True))
     return Grid(spacing, shape, math.prod(shape))

@@ -79,5 +79,12 @@ def coarser_grids(fullres: Grid) -> Iterator[Grid]:
         yield Grid(_floats(spacing), tuple(float(round(edge)) for edge in size), float(np.prod(size)))
 
 
+def grid_of_shape(grid: Grid, shape: Sequence[int]) -> Grid:
+    """The grid on which a median case has at most this shape; an axis that is shorter keeps its spacing."""
+    sizes = [min(edge, float(most)) for edge, most in zip(grid.median_shape, shape, strict=True)]
+    spacing = [old * edge / size for old, edge, size in zip(grid.spacing_mm, grid.median_shape, sizes, strict=True)]
+    return Grid(tuple(spacing), tuple(sizes), float(np.prod(sizes)))
+
+
 def _floats(values: np.ndarray) -> tuple[float, ...]:
     return tuple(float(value) for value in values)

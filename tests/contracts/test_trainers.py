@@ -34,7 +34,10 @@ def test_refuses_a_configuration_that_it_cannot_train(name: str) -> None:
 @pytest.mark.parametrize("folds", [("0",), ("0", "1", "2")])
 def test_tells_how_many_networks_it_trains(name: str, folds: tuple[str, ...]) -> None:
     regions = [None] if name == "standard" else [None, object() if name == "two_stage" else None]
-    stages = tuple(SimpleNamespace(name=str(number), region=region) for number, region in enumerate(regions))
+    stages = tuple(
+        SimpleNamespace(name=str(number), network_name=str(number), region=region)
+        for number, region in enumerate(regions)
+    )
     job = SimpleNamespace(stages=stages, configuration="3d_usual", fold_count=len(folds))
     trainings = resolve("trainer", TRAINERS, name)(job).trainings()
     assert list(trainings) == [stage.name for stage in stages]

@@ -12,6 +12,7 @@ import pytest
 from autoseg.cli.compare import main
 from autoseg.plans import read_plans
 from dataset_conversion.phantom import write_phantom_dataset
+from planners.rules.memory import parameter_count
 
 NAME = "Dataset001_Phantom"
 FIXED = ["--set", "patch-size=16,16,16", "cascade=always", "epochs=1", "iterations-per-epoch=2", "threads=1"]
@@ -110,7 +111,11 @@ def test_more_seeds_and_test_cases_are_added_to_what_is_there(
     assert len(after) == len(before) + 2
     found = result(root, "base-filters")
     assert (found["seeds"], len(found["cases"])) == (2, 2)
-    assert "8 - 4 [95 % interval]" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "8 - 4 [95 % interval]" in told
+    assert "prediction per case" in told
+    costs = json.loads((root / "results" / NAME / "comparisons" / "base-filters" / "costs.json").read_text())
+    assert all(cost["seconds_per_case"] > 0 for cost in costs.values())
 
 
 @pytest.mark.parametrize(
@@ -143,4 +148,12 @@ def test_mistakes_are_told_before_anything_is_trained(
 
 def test_a_comparison_has_its_place(root: Path, base_filters: Any) -> None:
     files = {path.name for path in (root / "results" / NAME / "comparisons" / "base-filters").iterdir()}
-    assert {"settings.json", "comparison.json", "comparison.csv", "comparison.png"} <= files
+    assert {"settings.json", "comparison.json", "comparison.csv", "comparison.png", "costs.json"} <= files
+
+
+def test_what_variants_cost_is_told(root: Path, base_filters: Any) -> None:
+    costs = json.loads((root / "results" / NAME / "comparisons" / "base-filters" / "costs.json").read_text())
+    plans = {value: read_plans(root / "prepared" / NAME / f"compare-base-filters-{value}.json") for value in costs}
+    weights = {value: parameter_count(plan.stages["3d_fullres"].network) for value, plan in plans.items()}
+    assert {value: cost["weights"] for value, cost in costs.items()} == weights
+    assert all(cost["training_seconds"] > 0 for cost in costs.values())

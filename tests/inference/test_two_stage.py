@@ -149,13 +149,14 @@ def test_the_right_one_is_seen_mirrored() -> None:
     np.testing.assert_array_equal(right[0, 0], part[2:10, 2:10, 30:38][:, :, ::-1])
 
 
-def test_an_answer_on_one_side_of_the_patch_lands_on_the_right_side_of_the_volume() -> None:
+@pytest.mark.parametrize("mirror_axes", [(), (0, 1, 2)], ids=["no flips", "all flips"])
+def test_an_answer_on_one_side_of_the_patch_lands_on_the_right_side_of_the_volume(mirror_axes: tuple[int, ...]) -> None:
     def lateral(batch: Tensor) -> Tensor:
         """Organ on the low half along x of what is shown: lateral of a left eye."""
         side = torch.arange(batch.shape[-1]).expand_as(batch) < batch.shape[-1] // 2
         return torch.cat([~side, side], dim=1).float() * 9
 
-    labels = Scene(eyes=lateral, mirror_axes=()).run().labels
+    labels = Scene(eyes=lateral, mirror_axes=mirror_axes).run().labels
     assert labels is not None
     columns = {value: np.unique(np.argwhere(labels == value)[:, 2]).tolist() for value in (1, 2)}
     assert columns == {1: [3, 4, 5, 6], 2: [34, 35, 36, 37]}

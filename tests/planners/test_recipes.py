@@ -10,15 +10,31 @@ import pytest
 from autoseg.cli.plan_and_preprocess import make_parser, suggested_configuration
 from autoseg.cli.planning_options import PlanningDecisions, planning_decisions
 from autoseg.errors import OptionError
-from autoseg.fingerprint import Fingerprint
+from autoseg.fingerprint import ClassFacts, Fingerprint, Quantiles
 from autoseg.plans import Plans, Target
 from autoseg.registry import resolve
 from planners import PLANNERS
 from planners.options import GIBIBYTE, PlanningOptions
 from planners.recipes import RECIPES, find_recipe
 
-LIVER = replace(Fingerprint.from_summary([[1.0, 0.77, 0.77]] * 20, [[432, 512, 512]] * 20, labels=2), channels=("CT",))
-HEAD = Fingerprint.from_summary([[3.0, 1.0, 1.0]] * 20, [[120, 300, 260]] * 20, labels=9)
+
+def with_sizes(summary: Fingerprint, **sizes_mm: tuple[float, float, float]) -> Fingerprint:
+    """The same with classes of these sizes (z, y, x), all of which every case has."""
+    one, boxes = Quantiles(1, 1, 1, 1, 1), {}
+    for name, size in sizes_mm.items():
+        z, y, x = (Quantiles(edge, edge, edge, edge, edge) for edge in size)
+        boxes[name] = ClassFacts(20, 20, 1.0, 1.0, z, one, (z, y, x))
+    return replace(summary, classes=boxes, channels=("CT",))
+
+
+LIVER = with_sizes(
+    Fingerprint.from_summary([[1.0, 0.77, 0.77]] * 20, [[432, 512, 512]] * 20, labels=2), liver=(220.0, 190.0, 230.0)
+)
+HEAD = with_sizes(
+    Fingerprint.from_summary([[3.0, 1.0, 1.0]] * 20, [[120, 300, 260]] * 20, labels=3),
+    brainstem=(60.0, 40.0, 40.0),
+    mandible=(90.0, 100.0, 120.0),
+)
 
 
 def parse(*arguments: str) -> argparse.Namespace:
@@ -57,13 +73,13 @@ def test_a_plan_names_its_recipe_and_its_source(name: str, device: str) -> None:
 
 def test_the_thesis_on_the_head_and_neck() -> None:
     plans = plan(HEAD, "--recipe", "head_neck_thesis", device="cpu")
-    stage = plans.stages["3d_fullres"]
-    assert [level.encoder_widths[-1] for level in stage.network.levels] == [24, 48, 96, 192]
-    training = stage.training
-    assert (training.loss, training.shift_voxels, training.rotation_degrees) == ("focal", 8, 5.0)
-    assert training.scales == (0.9, 1.1)
+    assert plans.configurations["3d_two_stage"] == ("locate", "organ_brainstem", "organ_mandible")
+    for stage in plans.configuration_stages("3d_two_stage"):
+        assert [level.encoder_widths[-1] for level in stage.network.levels] == [24, 48, 96, 192]
+        training = stage.training
+        assert (training.loss, training.shift_voxels, training.rotation_degrees) == ("focal", 8, 5.0)
+        assert training.scales == (0.9, 1.1)
     assert plans.mirror_axes == ()
-    assert len(plans.configurations["3d_cascade"]) == 2
     reasons = {made.what: made.rule for made in plans.decisions}
     assert "given by the recipe head_neck_thesis" in reasons["3d_fullres.poolings"]
     assert "given by the recipe head_neck_thesis" in reasons["3d_fullres.training"]
@@ -73,10 +89,14 @@ def test_the_liver_coarse_to_fine() -> None:
     plans = plan(LIVER, "--recipe", "liver_coarse_to_fine")
     assert plans.planner == "residual"
     assert (plans.channels[0].scheme, plans.channels[0].clip) == ("clip", (-300.0, 300.0))
-    low, fine = (plans.stages[name] for name in plans.configurations["3d_cascade"])
-    assert (low.median_shape, low.patch_size, fine.patch_size) == ((128.0,) * 3, (128,) * 3, (128,) * 3)
-    assert low.spacing_mm == pytest.approx((432 / 128, 512 * 0.77 / 128, 512 * 0.77 / 128))
-    for stage in (low, fine):
+    coarse, fine = plans.configuration_stages("3d_two_stage")
+    assert (coarse.median_shape, coarse.patch_size, fine.patch_size) == ((128.0,) * 3, (128,) * 3, (128,) * 3)
+    assert coarse.spacing_mm == pytest.approx((432 / 128, 512 * 0.77 / 128, 512 * 0.77 / 128))
+    assert fine.spacing_mm == (1.0, 0.77, 0.77)
+    assert fine.region is not None
+    assert fine.region.margin_given
+    assert fine.region.margin_mm == pytest.approx((30.0, 30 * 0.77, 30 * 0.77))
+    for stage in (coarse, fine):
         assert stage.network.architecture == "residual_unet"
         assert [level.encoder_widths for level in stage.network.levels] == [(16,), (32,), (64,), (128,), (256,)]
         training = stage.training
@@ -87,10 +107,10 @@ def test_the_liver_coarse_to_fine() -> None:
 
 
 def test_what_the_user_gives_comes_before_the_recipe() -> None:
-    plans = plan(HEAD, "--recipe", "head_neck_thesis", "--loss", "ce", "--cascade", "never", "--base-filters", "12")
+    plans = plan(HEAD, "--recipe", "head_neck_thesis", "--loss", "ce", "--two-stage", "never", "--base-filters", "12")
     assert plans.stages["3d_fullres"].training.loss == "ce"
-    assert "3d_cascade" not in plans.configurations
-    assert suggested_configuration(plans) == "3d_fullres"
+    assert "3d_two_stage" not in plans.configurations
+    assert suggested_configuration(plans) in ("3d_cascade", "3d_fullres")
     reasons = {made.what: made.rule for made in plans.decisions}
     assert "--base-filters, given by the user" in reasons["3d_fullres.widths"]
     assert "loss given by the user" in reasons["3d_fullres.training"]
@@ -101,6 +121,11 @@ def test_widths_of_the_user_replace_base_filters_and_pooling_of_the_recipe() -> 
     assert (overrides.widths, overrides.base_filters, overrides.pooling) == ((8, 16), None, None)
     overrides = decide("--recipe", "liver_coarse_to_fine", "--pooling", "2").overrides
     assert (overrides.widths, overrides.pooling) == (None, 2)
+
+
+def test_what_belongs_to_two_stages_goes_with_them() -> None:
+    overrides = decide("--recipe", "liver_coarse_to_fine", "--two-stage", "never").overrides
+    assert (overrides.two_stage, overrides.locate_shape, overrides.region_margin) == ("never", None, None)
 
 
 def test_an_unknown_recipe_lists_those_that_there_are() -> None:

@@ -5,39 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from organ_plans import SIZES, fingerprint, plan
 
-from autoseg.errors import PlanningError
-from autoseg.fingerprint import ClassFacts, Fingerprint, Quantiles
+from autoseg.errors import OptionError, PlanningError
+from autoseg.fingerprint import Fingerprint
 from autoseg.labels import Labels
-from autoseg.plans import TWO_STAGE, Plans, Target
+from autoseg.plans import TWO_STAGE
 from planners.default import DefaultPlanner
-from planners.options import GIBIBYTE, Overrides, PlanningOptions
+from planners.options import Overrides, PlanningOptions
 from planners.rules.budget import wanted_iterations
 from planners.rules.flips import windows_along
-
-SIZES = {
-    "eye_left": (24.0, 25.0, 26.0),
-    "eye_right": (24.0, 25.0, 28.0),
-    "optic/nerve": (8.0, 30.0, 15.0),
-    "mandible": (90.0, 100.0, 120.0),
-}
-
-
-def facts(size_mm: tuple[float, ...]) -> ClassFacts:
-    z, y, x = (Quantiles(edge, edge, edge, edge, edge) for edge in size_mm)
-    return ClassFacts(20, 20, 1.0, 1.0, z, Quantiles(1, 1, 1, 1, 1), (z, y, x))
-
-
-def fingerprint(sizes: dict[str, tuple[float, ...]] = SIZES, edge: int = 160) -> Fingerprint:
-    summary = Fingerprint.from_summary([[3.0, 1.2, 1.2]] * 20, [[90, edge, edge]] * 20, labels=len(sizes) + 1)
-    pairs = (("eye_left", "eye_right"),) if "eye_right" in sizes else ()
-    return replace(summary, classes={name: facts(size) for name, size in sizes.items()}, pairs=pairs)
-
-
-def plan(made_from: Fingerprint | None = None, device: str = "cpu", budget: float = 1800, **overrides: object) -> Plans:
-    target = Target(device, 8 * GIBIBYTE, budget)
-    options = PlanningOptions(target=target, overrides=Overrides(**overrides), seconds_per_multiply_add=1e-11)  # type: ignore[arg-type]
-    return DefaultPlanner().plan(made_from or fingerprint(), None, options)
 
 
 def test_the_locator_comes_first_and_pairs_share_a_stage() -> None:
@@ -87,8 +64,54 @@ def test_the_networks_of_organs_share_the_budget_of_a_stage() -> None:
 
 
 def test_an_organ_is_planned_for_the_iterations_that_its_share_buys() -> None:
-    (decision,) = (one for one in plan().decisions if one.what == "organ_mandible.widths")
-    assert decision.numbers["wanted_iterations"] == wanted_iterations(1800 / 3) != wanted_iterations(1800)
+    plans = plan()
+    (decision,) = (one for one in plans.decisions if one.what == "organ_mandible.training")
+    seconds = plans.stages["organ_mandible"].training.budget_seconds or 0
+    assert decision.numbers["wanted_iterations"] == wanted_iterations(seconds) != wanted_iterations(1800)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_larger_organ_has_a_larger_part_of_the_budget_but_no_part_is_tiny(device: str) -> None:
+    sizes = {"lens": (8.0, 8.0, 8.0), "eye": (24.0, 25.0, 26.0), "brainstem": (60.0, 40.0, 40.0)}
+    plans = plan(fingerprint(sizes | {"mandible": (90.0, 100.0, 120.0)}), device=device, two_stage="always")
+    parts = [stage.training.budget_share for stage in plans.stages.values() if stage.region]
+    assert parts == sorted(parts)
+    assert parts[0] == pytest.approx(0.5 / 4)
+    assert parts[-1] > 1.5 / 4
+
+
+@pytest.mark.parametrize("budget", [60, 300, 1800])
+def test_every_organ_gets_about_the_iterations_that_are_wanted(budget: float) -> None:
+    plans = plan(fingerprint(SIZES | {"liver": (200.0, 180.0, 160.0)}), budget=budget, two_stage="always")
+    told = [
+        made.numbers
+        for made in plans.decisions
+        if "wanted_iterations" in made.numbers and "budget_share" in made.numbers
+    ]
+    assert len(told) == 4
+    assert all(numbers["iterations"] >= 0.9 * numbers["wanted_iterations"] for numbers in told)
+
+
+def test_locator_and_margins_can_be_given() -> None:
+    stages = plan(locate_shape=(30, 40, 40), region_margin=4).configuration_stages(TWO_STAGE)
+    assert stages[0].median_shape == (30.0, 40.0, 40.0)
+    regions = [stage.region for stage in stages[1:] if stage.region]
+    assert {region.margin_mm for region in regions} == {(12.0, 4.8, 4.8)}
+    assert all(region.margin_given for region in regions)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"organ_models": "both"}, "--organ-models must be one of one-each, shared"),
+        ({"organ_models": "shared", "two_stage": "never"}, "--organ-models and --two-stage never contradict"),
+        ({"region_margin": -1}, "--region-margin must be at least 0"),
+        ({"locate_shape": (8, 8)}, "--locate-shape must be three edges"),
+    ],
+)
+def test_options_that_cannot_be(overrides: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        Overrides(**overrides)  # type: ignore[arg-type]
 
 
 def test_pairs_that_are_not_confirmed_have_a_network_each() -> None:

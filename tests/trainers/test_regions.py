@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from autoseg.data.source import PatchSource
 from autoseg.dataset import Dataset, read_dataset
 from autoseg.fingerprint import measure_fingerprint
 from autoseg.geometry import Box
 from autoseg.io import read_labels
+from autoseg.labels import organ_labels
 from autoseg.locating.boxes import CaseBoxes, find_boxes
 from autoseg.locating.experience import Experience, learn
-from autoseg.plans import Plans, StagePlan, Target
+from autoseg.plans import TWO_STAGE, Plans, StagePlan, Target
 from dataset_conversion.phantom import write_phantom_dataset
 from planners.default import DefaultPlanner
 from planners.options import GIBIBYTE, Overrides, PlanningOptions
-from trainers.regions import RegionMaker, region_id, stored_regions
+from trainers.regions import RegionMaker, region_id, regions_of, stored_regions
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +114,78 @@ def test_what_nobody_contoured_has_no_region(dataset: Dataset, plans: Plans, tmp
     case_id = dataset.cases[0].id
     number = dataset.labels.names.index(organs.organs[1]) + 1
     assert maker.ids([case_id]) == (region_id(case_id, number),)
+
+
+@pytest.fixture(scope="module")
+def shared(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Plans, list[RegionMaker]]:
+    """Plans of one network for all organs, flips on, and the prepared regions of every stage in one store."""
+    overrides = Overrides(base_filters=8, pooling=1, two_stage="always", organ_models="shared", mirror="all")
+    options = PlanningOptions(target=Target("cpu", GIBIBYTE, 60), overrides=overrides)
+    plans = DefaultPlanner().plan(measure_fingerprint(dataset), dataset.labels, options)
+    store, boxes = stored_regions(tmp_path_factory.mktemp("organs")), boxes_of(dataset)
+    stages = [stage for stage in plans.configuration_stages(TWO_STAGE) if stage.region]
+    makers = [RegionMaker(dataset, plans, stage, boxes, store) for stage in stages]
+    for maker in makers:
+        maker.prepare(dataset.cases[0])
+    return plans, makers
+
+
+def source_of(dataset: Dataset, plans: Plans, makers: list[RegionMaker]) -> tuple[PatchSource, dict[str, int | None]]:
+    """Samples of the first case for the network of these makers, and the numbers of the regions."""
+    case_ids, organs = [dataset.cases[0].id], [organ for maker in makers for organ in maker.organs]
+    guess = dict.fromkeys(organs, (5.0, 5.0, 5.0))
+    boxes = list(makers[0].boxes.values())
+    experience = learn(boxes, organs, voxel_mm=(1.0, 1.0, 1.0), first_guess_mm=guess)
+    found, stage = regions_of(makers, case_ids, experience), makers[0].stage
+    labels, numbers = organ_labels(dataset.labels), {name: one.organ for name, one in found.of_cases.items()}
+    seen = plans.of_organ(stage)
+    return PatchSource(found.store, list(numbers), seen, stage, labels, regions=found.of_cases), numbers
+
+
+def test_samples_of_a_shared_network_carry_the_number_of_their_organ(
+    dataset: Dataset, shared: tuple[Plans, list[RegionMaker]]
+) -> None:
+    plans, makers = shared
+    source, numbers = source_of(dataset, plans, makers)
+    assert set(numbers.values()) == set(range(len(makers)))
+    for number in range(2 * len(numbers)):
+        image = source.sample(number).image
+        assert image.shape == (2, *makers[0].stage.patch_size)
+        assert (image[1] == numbers[source.sampler.case_id(number)]).all()
+
+
+def test_a_network_of_one_organ_sees_the_image_alone(
+    dataset: Dataset, shared: tuple[Plans, list[RegionMaker]], tmp_path: Path
+) -> None:
+    plans, _ = shared
+    stage = pair_stage(plans)
+    assert stage.region is not None
+    alone = replace(stage, region=replace(stage.region, trunk=None))
+    maker = RegionMaker(dataset, plans, alone, boxes_of(dataset), stored_regions(tmp_path))
+    maker.prepare(dataset.cases[0])
+    source, numbers = source_of(dataset, plans, [maker])
+    assert set(numbers.values()) == {None}
+    assert source.sample(0).image.shape == (1, *stage.patch_size)
+
+
+def test_what_has_a_side_is_never_shown_flipped_from_left_to_right(
+    dataset: Dataset, shared: tuple[Plans, list[RegionMaker]]
+) -> None:
+    plans, makers = shared
+    assert set(plans.mirror_axes) == {0, 1, 2}
+    source, _ = source_of(dataset, plans, makers)
+    rng = np.random.default_rng(0)
+    flipped = {axis for _ in range(200) for axis in source.spatial.draw(rng, 1.0).flips}
+    assert flipped == {0, 1, 2} - {plans.left_right_axis}
+
+
+def test_a_given_margin_is_not_measured(dataset: Dataset, plans: Plans, tmp_path: Path) -> None:
+    maker = maker_of(dataset, plans, tmp_path)
+    guess = dict.fromkeys(maker.organs, (70.0, 80.0, 90.0))
+    first, second = maker.organs
+    known = learn(
+        list(maker.boxes.values()), maker.organs, voxel_mm=(1.0,) * 3, first_guess_mm=guess, given={first}
+    ).organs
+    assert known[first].margin_low_mm == known[first].margin_high_mm == (70.0, 80.0, 90.0)
+    assert known[second].margin_low_mm != (70.0, 80.0, 90.0)
+    assert known[first].held == known[first].found > 0

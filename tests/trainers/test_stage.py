@@ -15,7 +15,7 @@ from trainers.stage import StageTraining
 
 def announcement(planned_seconds: float | None, budget_seconds: float | None) -> str:
     plan = replace(TrainingPlan(), budget_seconds=planned_seconds)
-    stage: Any = SimpleNamespace(name="3d_fullres", training=plan)
+    stage: Any = SimpleNamespace(network_name="3d_fullres", training=plan)
     training = StageTraining(SimpleNamespace(), stage)  # type: ignore[arg-type]
     options = TrainingOptions(budget_seconds=budget_seconds, epochs=None if budget_seconds else 100)
     vars(training)["settings"] = settle(plan, options, precision="fp32", device="cpu")
@@ -50,5 +50,5 @@ def test_an_iteration_is_estimated_by_its_multiply_adds(monkeypatch: pytest.Monk
 
 
 def test_nothing_is_announced_for_what_is_trained() -> None:
-    stage: Any = SimpleNamespace(name="3d_fullres")
+    stage: Any = SimpleNamespace(network_name="3d_fullres")
     assert StageTraining(SimpleNamespace(), stage).announcement(0) == "3d_fullres: trained already."  # type: ignore[arg-type]

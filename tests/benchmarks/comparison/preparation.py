@@ -58,18 +58,18 @@ def _compare(bench: Bench, case: Case, repeats: int) -> Measured:
     theirs, ours = in_turn(
         lambda: _peer(bench, case, words), lambda: _ours(bench, case), repeats, first=worked[fastest]
     )
-    least = min(usage.peak_bytes for usage in worked.values())
-    note = (
-        f"the peer's best of {', '.join(f'{n} ({_told(u)})' for n, u in tried.items())} is {fastest}; "
-        "memory is compared with the least of them"
-    )
+    leanest = min(worked, key=lambda name: worked[name].peak_bytes)
+    note = f"the peer's best of {', '.join(f'{n} ({_told(u)})' for n, u in tried.items())} is {fastest}"
     lines = (
         Line(f"{case.key}.wall", f"{case.what}: wall clock", "s", values(theirs, "wall_seconds"),
              values(ours, "wall_seconds"), case.targets[0], note=note),
         Line(f"{case.key}.cpu", f"{case.what}: processor time", "s", values(theirs, "cpu_seconds"),
              values(ours, "cpu_seconds")),
-        Line(f"{case.key}.memory", f"{case.what}: peak memory", "bytes", (float(least),) * repeats,
+        Line(f"{case.key}.memory", f"{case.what}: peak memory", "bytes", values(theirs, "peak_bytes"),
              values(ours, "peak_bytes"), case.targets[1]),
+        Line(f"{case.key}.least_memory", f"{case.what}: peak memory, the peer's leanest setting", "bytes",
+             (float(worked[leanest].peak_bytes),) * repeats, values(ours, "peak_bytes"),
+             note=f"the peer with {leanest} took {worked[leanest].wall_seconds:.0f} s"),
     )  # fmt: skip
     number = int(case.raw.name[7:10])
     commands = (

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.errors import AutosegError, OptionError
-from comparison import export, gpu, installation, prediction, preparation, time_to_dice, training_step
+from comparison import export, gpu, installation, network, prediction, preparation, time_to_dice, training_step
 from comparison.bench import Bench, LeftOut, Measured
 from comparison.environment import PEER, REPOSITORY
 from comparison.processes import ChildError
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "a2": preparation.large_cases,
     "b1": training_step.training_step,
     "d1": prediction.prediction,
+    "d2": network.network_alone,
     **{case.key: partial(export.export, case=case) for case in export.EXPORTS},
     "e7": export.whole_prediction,
     "f1": installation.installation,
@@ -40,7 +41,8 @@ BENCHMARKS: dict[str, Benchmark] = {
 WITHOUT_PEER = ("g1",)
 EPILOG = """benchmarks:
   a1 prepare Hippocampus         a2 prepare volumes as large as CTs      b1 a training iteration
-  cN Dice after N minutes        d1 prediction per case                  e1-e6 export of 8, 61, 117 classes
+  cN Dice after N minutes        d1 prediction per case                  d2 the network alone
+  e1-e6 export of 8, 61, 117 classes
   e7 memory of a whole prediction of 117 classes                         f1 installation    f2 --help and import
   g1 achieved and peak TFLOP/s of a GPU, where there is one
 

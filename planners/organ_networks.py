@@ -1,0 +1,147 @@
+"""The networks of organs: one for each, or one that all of them share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from planners.rules import budget
+from planners.rules.memory import multiply_adds, parameter_count, shared_parameter_count
+from planners.rules.organs import COARSEST, SURROUNDINGS, OrganGroup, grid_for_patch, region_grid, region_grids
+from planners.rules.spacing import Grid
+from planners.stages import StageDraft, StagePlanner
+
+ORGAN_OUTPUTS = 2
+"""Logits of an organ's network: everything else, and the organ."""
+USUAL_WIDTH = 16
+"""Channels of the finest level with which iterations are compared."""
+UNLIMITED_SECONDS = 1e9
+"""A budget that affords any patch."""
+TRUNK = "organs"
+SHARED_TIME = 0.5
+"""Of the organs' budget, for a network that all share: each organ learns from the regions of the others too."""
+SHARED_WEIGHTS = 1 / 3
+"""Of the weights that one network each would have, for three networks or more."""
+NARROWING = 4
+"""Channels of the finest level in a step towards these."""
+
+
+@dataclass(frozen=True)
+class OrganDraft:
+    """The stage of one network for organs. share: of the budget per fold and stage."""
+
+    group: OrganGroup
+    draft: StageDraft
+    share: float
+
+    @property
+    def holds_region(self) -> bool:
+        """Whether one patch sees the region, less than an edge of the coarsest feature map short of the whole."""
+        draft = self.draft
+        edges = zip(draft.patch_size, draft.grid.median_shape, draft.topology.divisor, strict=True)
+        return all(edge + step > size for edge, size, step in edges)
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds of one training iteration."""
+        draft = self.draft
+        return budget.PASSES * draft.batch_size * multiply_adds(draft.spec, draft.patch_size)
+
+    def is_at_its_widest(self, planner: StagePlanner) -> bool:
+        """Whether time and memory allow the widest network that the rules know, or the user's."""
+        choice, widest = self.draft.choice, planner.given_filters or max(budget.WIDTHS)
+        return choice is None or (self.draft.base_filters == widest and choice.iterations >= choice.wanted)
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """The network that all organs share. weights: of all; separate_weights: of one network each, in sum."""
+
+    name: str
+    weights: int
+    separate_weights: int
+
+
+def one_each(groups: Sequence[OrganGroup], fullres: Grid, planner: StagePlanner) -> tuple[OrganDraft, ...]:
+    """A network for each, as its part of the time affords.
+
+    The budget is divided by the root of what an iteration over the region costs, one width for all: midway between
+    equal parts, which starve large organs, and parts by cost, which starve all but the largest.
+    """
+    shares = budget.parts_by_cost([math.sqrt(_usual_work(group, fullres, planner)) for group in groups])
+    return tuple(_own(group, fullres, planner, share) for group, share in zip(groups, shares, strict=True))
+
+
+def _usual_work(group: OrganGroup, fullres: Grid, planner: StagePlanner) -> int:
+    """Multiply-adds of an iteration, were there time enough for the whole region at the full resolution."""
+    options = planner.options
+    filters = planner.given_filters or USUAL_WIDTH
+    timeless = replace(options.target, budget_seconds=UNLIMITED_SECONDS)
+    overrides = options.overrides if options.overrides.widths else replace(options.overrides, base_filters=filters)
+    unhurried = replace(planner, options=replace(options, target=timeless, overrides=overrides))
+    own = _for_organs(unhurried, 1, group.cases)
+    return _drafted(group, region_grids(group, fullres)[0], own, 1).work
+
+
+def shared_by_all(
+    groups: Sequence[OrganGroup], fullres: Grid, planner: StagePlanner, separate: Sequence[OrganDraft]
+) -> tuple[tuple[OrganDraft, ...], Trunk]:
+    """One network on one patch shape; every organ is brought to a spacing on which its region fills that.
+
+    separate: one network each, of which it has SHARED_WEIGHTS at most. The patch is at most what holds the largest
+    region on the coarsest grid that an organ may have; what is larger still takes several windows.
+    """
+    coarsest = [region_grid(group, fullres, COARSEST) for group in groups]
+    shape = tuple(max(edges) for edges in zip(*(grid.median_shape for grid in coarsest), strict=True))
+    grid = Grid(coarsest[0].spacing_mm, shape, math.prod(shape))
+    own = _for_organs(planner, SHARED_TIME, sum(group.cases for group in groups))
+    separate_weights = sum(parameter_count(one.draft.spec) for one in separate)
+    draft = _narrow_enough(grid, own, len(groups), SHARED_WEIGHTS * separate_weights)
+    grids = [grid_for_patch(group, fullres, draft.patch_size) for group in groups]
+    organs = tuple(
+        OrganDraft(group, replace(draft, grid=own_grid), SHARED_TIME)
+        for group, own_grid in zip(groups, grids, strict=True)
+    )
+    return organs, Trunk(TRUNK, shared_parameter_count(draft.spec, len(groups)), separate_weights)
+
+
+def _narrow_enough(grid: Grid, planner: StagePlanner, organs: int, most_weights: float) -> StageDraft:
+    """What time and memory afford, narrowed until it has few enough weights; widths that the user gives stay."""
+    draft = planner.draft(grid, grid.voxels * planner.cases, clip_patch=True)
+    if planner.given_filters or organs < 1 / SHARED_WEIGHTS:
+        return draft
+    for filters in range(draft.base_filters - NARROWING, 0, -NARROWING):
+        if shared_parameter_count(draft.spec, organs) <= most_weights:
+            break
+        overrides = replace(planner.options.overrides, base_filters=filters)
+        narrower = replace(planner, options=replace(planner.options, overrides=overrides))
+        draft = narrower.draft(grid, grid.voxels * planner.cases, clip_patch=True)
+    return draft
+
+
+def _own(group: OrganGroup, fullres: Grid, planner: StagePlanner, share: float) -> OrganDraft:
+    """The first that is good enough: with surroundings, then without, then on coarser grids; else the plain one."""
+    own = _for_organs(planner, share, group.cases)
+    for factor in () if group.region.margin_given else SURROUNDINGS:
+        wide = _drafted(group.widened(factor), region_grids(group.widened(factor), fullres)[0], own, share)
+        if wide.holds_region and wide.is_at_its_widest(own):
+            return wide
+    first, *coarser = region_grids(group, fullres)
+    plain = _drafted(group, first, own, share)
+    if plain.holds_region:
+        return plain
+    drafts = (_drafted(group, grid, own, share) for grid in coarser)
+    return next((draft for draft in drafts if draft.holds_region), plain)
+
+
+def _for_organs(planner: StagePlanner, share: float, cases: int) -> StagePlanner:
+    """The planner for networks of organs, with a part of the budget. cases: how many boxes there are."""
+    seconds = planner.options.budget_seconds
+    target = replace(planner.options.target, budget_seconds=None if seconds is None else seconds * share)
+    options = replace(planner.options, target=target)
+    return replace(planner, options=options, out_channels=ORGAN_OUTPUTS, label_count=ORGAN_OUTPUTS, cases=cases)
+
+
+def _drafted(group: OrganGroup, grid: Grid, planner: StagePlanner, share: float) -> OrganDraft:
+    return OrganDraft(group, planner.draft(grid, grid.voxels * planner.cases, clip_patch=True), share)

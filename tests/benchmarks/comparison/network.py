@@ -1,0 +1,47 @@
+"""(d2) The network alone: a window, in memory, through nnU-Net's network and through autoseg's engine."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from comparison.bench import Bench, Measured, in_turn
+from comparison.records import Line, Results, Target
+
+WIDTHS = (32, 64, 128, 256, 320)
+PATCHES = ((48, 64, 48), (96, 96, 96))
+QUICK_PATCH = (16, 16, 16)
+FASTER = Target("ratio", 8)
+
+
+def network_alone(bench: Bench, results: Results) -> Measured:
+    """Untrained networks of the same widths, strides and kernels, without flips."""
+    patches = (QUICK_PATCH,) if bench.quick else PATCHES
+    request = {"widths": WIDTHS, "patches": patches, "batch": 1, "warm_up": 1, "repeats": 3}
+    environment = bench.peer_environment(bench.root / "peer")
+
+    def peer() -> dict[str, Any]:
+        answer, _ = bench.measure_peer("peer_network", request, environment)
+        return {patch: statistics.median(seconds) for patch, seconds in answer.items()}
+
+    def ours() -> dict[str, Any]:
+        answer, _ = bench.measure_ours("autoseg_network", request)
+        return dict(answer)
+
+    ours()  # the choice of the engine is remembered from here on
+    theirs, mine = in_turn(peer, ours, bench.repeats)
+    return Measured(tuple(_line("x".join(map(str, patch)), theirs, mine) for patch in patches), ())
+
+
+def _line(patch: str, theirs: list[dict[str, Any]], mine: list[dict[str, Any]]) -> Line:
+    widths = "-".join(map(str, WIDTHS))
+    note = f"widths {widths}, one window, torch fp32 in its usual order against {mine[0][patch]['engine']}"
+    return Line(
+        f"d2.{patch}",
+        f"the network alone, a window of {patch.replace('x', ' x ')}",
+        "s",
+        tuple(one[patch] for one in theirs),
+        tuple(statistics.median(one[patch]["seconds"]) for one in mine),
+        FASTER,
+        note=note,
+    )

@@ -1,0 +1,83 @@
+"""One network for all organs: its size, and the grids of the organs on it."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from organ_plans import SIZES, fingerprint, plan
+
+from autoseg.plans import TWO_STAGE, StagePlan
+from planners.rules.budget import parts_by_cost
+from planners.rules.memory import parameter_count, shared_parameter_count
+from planners.rules.organs import COARSEST
+
+MORE = SIZES | {"lens": (8.0, 8.0, 8.0), "brainstem": (60.0, 40.0, 40.0)}
+
+
+def organs(**overrides: object) -> list[StagePlan]:
+    budget = float(str(overrides.pop("budget", 1800)))
+    stages = plan(fingerprint(MORE), budget=budget, **overrides).configuration_stages(TWO_STAGE)
+    return [stage for stage in stages if stage.region]
+
+
+@pytest.mark.parametrize(
+    ("costs", "parts"),
+    [((1, 1), (0.5, 0.5)), ((3, 1), (0.75, 0.25)), ((1000, 1), (0.75, 0.25)), ((8, 4, 1), (5 / 9, 5 / 18, 1 / 6))],
+)
+def test_parts_of_a_budget_are_by_cost_but_never_tiny(costs: tuple[float, ...], parts: tuple[float, ...]) -> None:
+    assert parts_by_cost(costs) == pytest.approx(parts)
+
+
+def test_all_organs_share_one_network_one_patch_and_one_training() -> None:
+    stages = organs(organ_models="shared")
+    assert {stage.network_name for stage in stages} == {"organs"}
+    for of in ("network", "patch_size", "batch_size", "training", "batch_dice"):
+        assert len({getattr(stage, of) for stage in stages}) == 1, of
+    assert not stages[0].batch_dice
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("budget", [120, 1800, 36000])
+def test_that_takes_a_third_of_the_weights_and_half_of_the_time(device: str, budget: float) -> None:
+    separate = organs(device=device, budget=budget)
+    shared = organs(device=device, budget=budget, organ_models="shared")
+    weights = sum(parameter_count(stage.network) for stage in separate)
+    assert shared_parameter_count(shared[0].network, len(shared)) <= weights / 3
+    assert shared[0].training.budget_share == 0.5
+    assert sum(stage.training.budget_share for stage in separate) == pytest.approx(1)
+
+
+def test_regions_fill_the_patch_as_far_as_the_full_resolution_allows() -> None:
+    full = plan(fingerprint(MORE)).stages["3d_fullres"].spacing_mm
+    factors = []
+    for stage in organs(organ_models="shared"):
+        factor = stage.spacing_mm[0] / full[0]
+        assert stage.spacing_mm == pytest.approx([factor * step for step in full])
+        filled = max(size / edge for size, edge in zip(stage.median_shape, stage.patch_size, strict=True))
+        is_bound = factor == pytest.approx(1 / COARSEST) or factor == pytest.approx(COARSEST)
+        assert is_bound or math.isclose(filled, 1, rel_tol=0.1)
+        factors.append(factor)
+    assert min(factors) < max(factors)
+
+
+def test_widths_that_are_given_stay() -> None:
+    (filters,) = {stage.network.levels[0].encoder_widths[0] for stage in organs(organ_models="shared", base_filters=32)}
+    assert filters == 32
+
+
+def test_where_one_organ_has_a_side_none_is_flipped_from_left_to_right() -> None:
+    plans = plan(fingerprint(MORE), mirror="all", organ_models="shared")
+    brainstem = plans.stages["organ_brainstem"]
+    assert plans.left_right_axis in plans.mirror_axes
+    assert plans.left_right_axis not in plans.of_organ(brainstem).mirror_axes
+    alone = plan(fingerprint(MORE), mirror="all")
+    assert alone.left_right_axis in alone.of_organ(alone.stages["organ_brainstem"]).mirror_axes
+
+
+def test_the_plan_says_what_sharing_saves() -> None:
+    told = {made.what: made for made in plan(fingerprint(MORE), organ_models="shared").decisions}
+    models = told["organ_models"]
+    assert models.value == "shared"
+    assert models.numbers["weights"] <= models.numbers["weights_of_one_each"] / 3
+    assert told["organ_lens.training"].numbers["budget_share"] == 0.5
