@@ -23,7 +23,6 @@ from autoseg.inference.batches import usual_batch_size
 from autoseg.inference.sliding_window import EmptyWindows, Progress, WholeLogits, stream
 from autoseg.inference.windows import Windows, stream_order, window_starts
 from autoseg.labels import Labels
-from autoseg.networks.cost import network_cost
 from autoseg.plans import Ints, Plans, StagePlan
 from autoseg.preprocessing.restore import Order, Restorer
 from autoseg.runtime import choose_device, choose_precision
@@ -248,6 +247,8 @@ def flip_axes(mirror_axes: Ints, flips: str | int | Ints, *, is_2d: bool) -> tup
 
 def is_worth_compiling(stage: StagePlan, windows: float) -> bool:
     """Whether torch.compile pays on a GPU for so many windows, over all volumes and flips."""
+    from autoseg.networks.cost import network_cost  # a second or so, when it is first used
+
     return compiling_pays(seconds_on_gpu(windows * network_cost(stage.network, stage.patch_size, 1).multiply_adds))
 
 
