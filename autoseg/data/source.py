@@ -132,8 +132,8 @@ class PatchSource:
             masks = self.mask_changes.apply(class_masks(previous, self.labels), rng)
             image = np.concatenate([image, masks.astype(np.float32)])
         if case_id in self._organs:
-            number = np.full((1, *image.shape[1:]), self._organs[case_id], dtype=np.float32)
-            image = np.concatenate([image, number])
+            organ = np.full((1, *image.shape[1:]), self._organs[case_id], dtype=np.float32)
+            image = np.concatenate([image, organ])
         return Sample(image, labels, contoured)
 
     def _swaps_sides(self, change: SpatialChange) -> bool:
