@@ -21,7 +21,7 @@ from autoseg.inference.model_files import WEIGHTS, finished_folds
 from autoseg.plans import Plans, StagePlan, TrainingPlan, read_plans
 from autoseg.training.options import TrainingOptions, TrainingSettings
 from trainers.fitting import FittingTask
-from trainers.job import Job, TrainingResult
+from trainers.job import Job, TrainingResult, first_of_each_network
 from trainers.measures import StepMeasures, write_report
 from trainers.provenance import FittingRecord, decisive
 from trainers.usual import usual_trainer
@@ -56,12 +56,13 @@ class Step(Protocol):
 class StepMaking:
     """Makes the networks of a step's folder; see job.Making.
 
-    stages: those that are compressed. folder: of the step. source, teacher: model folders, of the step before and of
-    the uncompressed model.
+    stages: those that are compressed. networks: by name, the first of the stages that have each. folder: of the step.
+    source, teacher: model folders, of the step before and of the uncompressed model.
     """
 
     step: Step
     stages: tuple[str, ...]
+    networks: dict[str, str]
     last_stage: str
     folder: Path
     source: Path
@@ -89,7 +90,7 @@ class StepMaking:
     def _stage_of(self, folder: Path) -> str:
         """The stage of a fold's folder: stages/NAME/fold_0, or fold_0 for the last one."""
         parts = folder.relative_to(self.folder).parts
-        return parts[1] if len(parts) > 2 else self.last_stage
+        return self.networks[parts[1]] if len(parts) > 2 else self.last_stage
 
     def check_made(self) -> None:
         """Raise OptionError where a network of this step was made out of another one, or in another way."""
@@ -156,11 +157,13 @@ class Chain:
         return replace(job, plans=plans, options=replace(job.options, folds=folds))
 
     def _chosen_stages(self) -> tuple[str, ...]:
-        names = tuple(stage.name for stage in self.job.stages)
-        unknown = [name for name in self.compression.stages if name not in names]
+        stages, wanted = self.job.stages, self.compression.stages
+        known = dict.fromkeys(name for stage in stages for name in (stage.network_name, stage.name))
+        unknown = [name for name in wanted if name not in known]
         if unknown:
-            raise OptionError(f"The model has no stage {unknown[0]!r}.", f"Its stages: {', '.join(names)}.")
-        return tuple(name for name in names if name in (self.compression.stages or names))
+            raise OptionError(f"The model has no stage {unknown[0]!r}.", f"Its stages: {', '.join(known)}.")
+        networks = {stage.network_name for stage in stages if {stage.network_name, stage.name} & set(wanted)}
+        return tuple(stage.name for stage in stages if not wanted or stage.network_name in networks)
 
     def _before(self) -> StepReport:
         from autoseg.evaluation import read_summary
@@ -182,8 +185,9 @@ class Chain:
         folder = self._folder(step.name)
         record = folder / STEP_RECORD
         source = self._folder(steps[number - 1].name) if number else self.source
+        networks = {stage.network_name: stage.name for stage in first_of_each_network(self.job.stages)}
         last = self.job.stages[-1].name
-        making = StepMaking(step, self.stages, last, folder, source, self.source, self.compression)
+        making = StepMaking(step, self.stages, networks, last, folder, source, self.source, self.compression)
         earlier = from_json(StepReport, read_json(record), record) if record.exists() else None
         if earlier is not None and set(self.job.fold_names) <= set(earlier.fold_dice):
             making.check_made()
