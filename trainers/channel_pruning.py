@@ -25,6 +25,7 @@ from autoseg.plans import NetworkSpec, StagePlan
 from autoseg.training.masks import Masks
 from autoseg.training.options import TrainingSettings
 from trainers.compressing import Chain, Step, begin_folder
+from trainers.expected_size import expected_bytes, followed_by
 from trainers.fitting import (
     Additions,
     FittingTask,
@@ -155,7 +156,7 @@ class ChannelPruningTrainer:
         """Make what is not made yet."""
         chain = self.chain
         begin_folder(chain.job)
-        return chain.run(pruning_steps(chain))
+        return chain.run([pruning_steps(chain)])
 
 
 def pruning_steps(chain: Chain) -> list[Step]:
@@ -168,7 +169,9 @@ def pruning_steps(chain: Chain) -> list[Step]:
 
 def _course(chain: Chain) -> Course:
     path = chain.job.folder / COURSE
-    decided_by = {name: to_json(getattr(chain.compression, name)) for name in DECISIVE}
+    decided_by = {name: to_json(getattr(chain.compression, name)) for name in DECISIVE} | {
+        "followed_by": followed_by(chain)
+    }
     if path.exists():
         course = read_artefact(Course, path, remedy="Compress again with --restart.")
         changed = [name for name in decided_by if course.options.get(name) != decided_by[name]]
@@ -201,7 +204,7 @@ def _decided(chain: Chain, stage: StagePlan) -> StageCourse:
         return found
 
     scores = list(_weight_scores(chain, stage)) if chain.compression.allocation == "global" else []
-    return stage_course(stage, chain.compression, seconds, scores)
+    return stage_course(stage, chain.compression, seconds, scores, file_bytes=expected_bytes(chain, stage))
 
 
 def _weight_scores(chain: Chain, stage: StagePlan) -> list[Scores]:

@@ -161,7 +161,7 @@ class Int8Trainer:
         """Make what is not made yet."""
         check_installed()
         begin_folder(self.chain.job)
-        return self.chain.run(int8_steps(self.chain))
+        return self.chain.run([int8_steps(self.chain)])
 
 
 def int8_steps(chain: Chain) -> list[Step]:

@@ -74,7 +74,7 @@ class QuantizationTrainer:
     def run(self) -> TrainingResult:
         """Make what is not made yet."""
         begin_folder(self.chain.job)
-        return self.chain.run(quantization_steps(self.chain))
+        return self.chain.run([quantization_steps(self.chain)])
 
 
 def quantization_steps(chain: Chain) -> list[Step]:

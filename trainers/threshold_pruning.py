@@ -82,7 +82,7 @@ class ThresholdPruningTrainer:
     def run(self) -> TrainingResult:
         """Make what is not made yet."""
         begin_folder(self.chain.job)
-        return self.chain.run(threshold_steps(self.chain))
+        return self.chain.run([threshold_steps(self.chain)])
 
 
 def threshold_steps(chain: Chain) -> list[Step]:
