@@ -52,9 +52,11 @@ def calibrate(network: nn.Module, patches: Iterable[torch.Tensor], patch_size: I
 def _quantized(model: Any, images: list[Any]) -> Any:
     """OpenVINO's model in int8, by NNCF, which says nothing to anybody meanwhile."""
     imported()  # first: without its telemetry, which nncf then does not find either
+    usual_class = logging.getLoggerClass()
     import nncf
 
-    nncf.set_log_level(logging.ERROR)
+    logging.setLoggerClass(usual_class)  # which the import replaces for everybody
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # its own set_log_level also reaches handlers of others
     with contextlib.redirect_stdout(io.StringIO()):  # a bar per pass over the patches
         return nncf.quantize(
             model,

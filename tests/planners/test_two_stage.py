@@ -90,6 +90,7 @@ def test_every_organ_gets_about_the_iterations_that_are_wanted(budget: float) ->
     ]
     assert len(told) == 4
     assert all(numbers["iterations"] >= 0.9 * numbers["wanted_iterations"] for numbers in told)
+    assert plans.stages["organ_mandible"].training.budget_share > 0.6 / 4, "starved by the liver"
 
 
 def test_locator_and_margins_can_be_given() -> None:
