@@ -11,6 +11,9 @@ from autoseg.errors import FileError, OptionError
 
 if TYPE_CHECKING:
     from autoseg.evaluation import ClassScores
+    from autoseg.evaluation.trade_off import Bounds, Measured
+
+    Engine = tuple[str, str]
 
 LOGGER = logging.getLogger(__name__)
 BEST = "best"
@@ -69,6 +72,54 @@ def ranked_models(results: Path, *, plans: str = "plans", trainer: str | None = 
             f"Train one with autoseg_train {results.name} CONFIGURATION, or name a configuration.",
         )
     return dict(sorted(known.items(), key=lambda entry: (-entry[1], entry[0].name)))
+
+
+def trained_models(results: Path, configuration: str = "*", *, plans: str = "plans") -> list[Path]:
+    """All model folders of the plans that hold a finished fold, by name. configuration: "*" for any."""
+    pattern = configuration if configuration == "*" else glob.escape(configuration)
+    return _finished(results, f"*__{plans}__{pattern}")
+
+
+def best_measured(results: Path, bounds: Bounds, *, plans: str, trainer: str | None, engine: Engine) -> Measured:
+    """The best model and engine within bounds, of those that autoseg_compare --trade-off measured for these plans.
+
+    engine: backend and precision, each auto for any. Raises FileError where nothing was measured, or where the model
+    was trained anew since, and OptionError where nothing is within bounds.
+    """
+    from autoseg.cli.trading_off import trade_off_folder
+    from autoseg.evaluation.trade_off import TRADE_OFF, best_within, read_trade_off
+    from autoseg.runtime.cache import machine
+
+    path = trade_off_folder(results) / TRADE_OFF
+    measure = f"Run autoseg_compare {results.name} --trade-off."
+    if not path.exists():
+        raise FileError(results, "has no measurements to choose a model by.", measure)
+    trade_off = read_trade_off(path)
+    if trade_off.plans != plans:
+        raise FileError(
+            path, f"was measured of the plans {trade_off.plans!r}.", f"{measure[:-1]} --plans-name {plans}."
+        )
+    if trade_off.machine["processor"] != machine()["processor"]:
+        LOGGER.warning("%s was measured on another machine; its seconds may be others here.", path)
+    allowed = [
+        one
+        for one in trade_off.measured
+        if (trainer is None or one.model.split("__")[0] == trainer)
+        and engine[0] in ("auto", one.backend)
+        and engine[1] in ("auto", one.precision)
+    ]
+    chosen = best_within(allowed, bounds)
+    _check_unchanged(results / chosen.model, chosen, measure)
+    return chosen
+
+
+def _check_unchanged(folder: Path, chosen: Measured, remedy: str) -> None:
+    from autoseg.cli.trading_off import networks_checksum
+    from autoseg.inference.model_files import read_model_files
+
+    files = read_model_files(folder, folds=chosen.folds)
+    if networks_checksum(files, chosen.precision) != chosen.networks:
+        raise FileError(folder, "was trained anew since it was measured.", remedy)
 
 
 def held_out_scores(folder: Path) -> dict[str, dict[str, ClassScores]]:

@@ -21,6 +21,7 @@ EPILOG = """examples:
   autoseg_predict -d 4 -c 3d_fullres -i IMAGES -o OUT
   autoseg_predict -d 4 -c best -i scan.nii.gz -o OUT --flips none
   autoseg_predict -d 10 -c 3d_fullres 3d_cascade -i IMAGES -o OUT      the mean of two configurations
+  autoseg_predict -d 4 -c best --max-seconds 2 --max-memory 1G -i IMAGES -o OUT
   autoseg_predict --model FOLDER -i IMAGES -o OUT --continue           goes on after an interruption
 
 Images are named CASE_0000.nii.gz, CASE_0001.nii.gz, ... with one file per channel; for a model of one channel any
@@ -33,6 +34,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("-d", "--dataset", help="id or name of the dataset: 4, 004 or Dataset004_Hippocampus")
     parser.add_argument(
         "-c", "--configuration", nargs="+", metavar="NAME", help="configurations to average, or 'best' by validation"
+    )
+    parser.add_argument(
+        "--max-seconds", type=float, metavar="S", help="with -c best: per case, as autoseg_compare --trade-off measured"
+    )
+    parser.add_argument(
+        "--max-memory", type=app.size_in_bytes, metavar="SIZE", help="with -c best: that it measured, such as 1G"
     )
     parser.add_argument("--model", nargs="+", type=Path, metavar="FOLDER", help="model folders, in place of -d and -c")
     parser.add_argument("-i", "--images", nargs="+", type=Path, required=True, help="a folder, files, or a list")
@@ -101,6 +108,12 @@ def _check(arguments: argparse.Namespace) -> None:
         raise OptionError("--model stands in place of -d and -c.", "Give one or the other.")
     if not arguments.model and not (arguments.dataset and arguments.configuration):
         raise OptionError("Which model is to be used?", "Give -d DATASET -c CONFIGURATION, or --model FOLDER.")
+    if _has_bounds(arguments) and (arguments.model or arguments.configuration != ["best"] or arguments.folds):
+        raise OptionError(
+            "--max-seconds and --max-memory choose a model and its folds.", "Give them with -c best alone."
+        )
+    if arguments.max_seconds is not None and not arguments.max_seconds > 0:
+        raise OptionError(f"--max-seconds must be positive, not {arguments.max_seconds}.")
     if arguments.workers < 0:
         raise OptionError(f"--workers must be at least 0, not {arguments.workers}.")
 
@@ -114,10 +127,32 @@ def _model_folders(arguments: argparse.Namespace) -> list[Path]:
     workspace = Workspace.open(arguments.root)
     results = workspace.results(workspace.dataset_name(arguments.dataset))
     names, trainer = arguments.plans_name, arguments.trainer
+    if _has_bounds(arguments):
+        return [_within_bounds(results, arguments)]
     if BEST in arguments.configuration:
         for folder, dice in ranked_models(results, plans=names, trainer=trainer).items():
             print(f"cross-validated Dice {dice:.4f}: {folder.name}")
     return [find_model(results, wanted, plans=names, trainer=trainer) for wanted in arguments.configuration]
+
+
+def _has_bounds(arguments: argparse.Namespace) -> bool:
+    return arguments.max_seconds is not None or arguments.max_memory is not None
+
+
+def _within_bounds(results: Path, arguments: argparse.Namespace) -> Path:
+    """The best model within the bounds; the arguments then name its engine and its folds."""
+    from autoseg.cli.model_selection import best_measured
+    from autoseg.evaluation.trade_off import Bounds
+
+    bounds, engine = Bounds(arguments.max_seconds, arguments.max_memory), (arguments.backend, arguments.precision)
+    chosen = best_measured(results, bounds, plans=arguments.plans_name, trainer=arguments.trainer, engine=engine)
+    arguments.backend, arguments.precision = chosen.backend, chosen.precision
+    arguments.folds = list(chosen.folds)
+    measured = (
+        f"Dice {chosen.dice.mean:.4f}, {chosen.seconds_per_case:.2f} s per case, {chosen.peak_bytes / 1024**2:.0f}M"
+    )
+    print(f"best within {bounds}: {chosen.model} by {chosen.engine} ({measured})")
+    return results / chosen.model
 
 
 def _run(models: list[ModelFiles], cases: tuple[Case, ...], output: OutputFolder, arguments: argparse.Namespace) -> int:

@@ -1,0 +1,222 @@
+"""Measuring a dataset's finished models by every engine: Dice, size, work, time and memory."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from autoseg.cli.measured_prediction import predicted
+from autoseg.cli.model_selection import trained_models
+from autoseg.data.folds import Fold, dataset_folds
+from autoseg.dataset import Dataset, read_dataset
+from autoseg.errors import FileError, OptionError
+from autoseg.evaluation import EvaluationOptions, Summary, evaluate_folders
+from autoseg.evaluation.bootstrap import estimate_differences
+from autoseg.evaluation.summary import score_table
+from autoseg.evaluation.trade_off import Measured, TradeOff
+from autoseg.files import checksum, checksum_of, from_json, read_artefact, read_json, write_json
+from autoseg.inference.backends.choice import possible
+from autoseg.inference.backends.probe import Candidate
+from autoseg.inference.inputs import find_inputs
+from autoseg.inference.manifest import MANIFEST, Manifest
+from autoseg.inference.model_costs import INT8, has_int8, int8_parts, model_costs
+from autoseg.inference.model_files import ModelFiles, read_model_files
+from autoseg.inference.predictor import PredictionOptions
+from autoseg.runtime import choose_device, use_threads
+from autoseg.runtime.cache import machine
+from autoseg.runtime.child import ChildError
+from autoseg.workspace import Workspace
+
+LOGGER = logging.getLogger(__name__)
+NAME = "trade-off"
+MEASURED = "measured.json"
+KINDS = {
+    "standard": "full",
+    "cascade": "full",
+    "two_stage": "full",
+    "channel_pruning": "pruned",
+    "threshold_pruning": "thresholded",
+    "quantization": "quantised",
+    "int8": INT8,
+    "compress": "compressed",
+}
+"""What the trainers make, in the order of the table; other trainers' names stand for themselves, after them."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A model and an engine."""
+
+    kind: str
+    files: ModelFiles
+    candidate: Candidate
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.files.folder.name}__{self.candidate.backend}__{self.candidate.precision}"
+
+
+class TradingOff:
+    """One comparison of the finished models of a dataset."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
+        use_threads(arguments.threads)
+        self.device = choose_device(arguments.device)
+        self.workspace = Workspace.open(arguments.root)
+        self.dataset: Dataset = read_dataset(self.workspace.raw(self.workspace.dataset_name(arguments.dataset)))
+        self.entrants = self._entrants()
+
+    @property
+    def folder(self) -> Path:
+        """Where the results lie."""
+        return trade_off_folder(self.workspace.results(self.dataset.name), self.arguments.name or NAME)
+
+    def run(self) -> TradeOff:
+        """Measure what is not measured yet. FileError where no engine can predict with any model."""
+        found, summaries = [], []
+        for entrant in self.entrants:
+            measured = self._measured(entrant)
+            if measured is not None:
+                found.append(measured)
+                summaries.append(self._summary(entrant))
+        if not found:
+            raise FileError(self.workspace.results(self.dataset.name), "has no model that could be measured.")
+        table = [score_table(one.cases, self.dataset.labels.names, "dice") for one in summaries]
+        differences = [None, *(estimate_differences(table[0], other)[1] for other in table[1:])]
+        compared = [replace(one, difference=other) for one, other in zip(found, differences, strict=True)]
+        return TradeOff(self.arguments.plans_name, tuple(summaries[0].cases), machine(), tuple(compared))
+
+    def _entrants(self) -> list[Entrant]:
+        """Every finished model of the plans by every engine, the uncompressed ones first."""
+        arguments, results = self.arguments, self.workspace.results(self.dataset.name)
+        folders = trained_models(results, arguments.configuration or "*", plans=arguments.plans_name)
+        found = []
+        for folder in sorted(folders, key=_place):
+            files = read_model_files(folder, folds=arguments.folds)
+            found += [Entrant(_kind(folder), files, one) for one in self._candidates(files, _kind(folder))]
+        if not found:
+            raise FileError(results, "has no trained model to compare.", "Train one with autoseg_train.")
+        return found
+
+    def _candidates(self, files: ModelFiles, kind: str) -> list[Candidate]:
+        if self.device != "cpu":
+            return [] if kind == INT8 else [Candidate("torch", "auto")]
+        wanted = self.arguments.backends or ("auto",)
+        with_int8 = has_int8(files)
+        found = [one for backend in wanted for one in possible(backend, "auto", has_int8=with_int8)]
+        return [one for one in found if kind != INT8 or one.precision == INT8]
+
+    @cached_property
+    def cases(self) -> tuple[Path, Path]:
+        """The images, as a folder or a list, and the folder of their labels."""
+        if self.arguments.images is not None:
+            return self.arguments.images, self.arguments.labels
+        raw = self.workspace.raw(self.dataset.name)
+        images = {case: list(map(str, self.dataset.case(case).images)) for case in self._fold().validation}
+        path = self.folder / "images.json"
+        write_json(path, images)
+        return path, raw / "labelsTr"
+
+    def _fold(self) -> Fold:
+        """Whose validation cases are predicted: they must be unseen by the networks."""
+        names, folds = self.arguments.folds, dataset_folds(self.dataset, self.workspace.prepared(self.dataset.name))
+        if len(names) != 1 or not names[0].isdecimal() or int(names[0]) >= len(folds):
+            raise OptionError(
+                f"The validation cases of folds {', '.join(names)} were seen by some of their networks.",
+                "Give one fold, or test cases with -i and --labels.",
+            )
+        return folds[int(names[0])]
+
+    def _predicted(self, entrant: Entrant) -> Path:
+        return self.folder / "predicted" / entrant.name
+
+    def _measured(self, entrant: Entrant) -> Measured | None:
+        """What is on disk of an entrant, where nothing changed since, else anew; None where its engine cannot do it."""
+        path = self._predicted(entrant) / MEASURED
+        now = self._made_from(entrant)
+        if path.exists():
+            before = from_json(Measured, read_json(path), path)
+            if before.made_from == now:
+                return before
+        shutil.rmtree(path.parent, ignore_errors=True)
+        words = self._words(entrant)
+        print(f"\n$ autoseg_predict {' '.join(words)}", flush=True)
+        try:
+            answer = predicted(words)
+        except ChildError as error:
+            LOGGER.warning("%s by %s is left out: %s", entrant.files.folder.name, entrant.candidate, error)
+            return None
+        seconds = read_artefact(Manifest, path.with_name(MANIFEST), remedy="Predict again.").seconds
+        costs = model_costs(entrant.files, entrant.candidate.precision, PredictionOptions())
+        measured = Measured(
+            kind=entrant.kind,
+            model=entrant.files.folder.name,
+            folds=entrant.files.folds,
+            configuration=entrant.files.configuration,
+            backend=entrant.candidate.backend,
+            precision=entrant.candidate.precision,
+            dice=self._summary(entrant).overall["dice"],
+            difference=None,
+            bytes=costs.bytes,
+            parameters=costs.parameters,
+            multiply_adds=costs.multiply_adds,
+            seconds_per_case=sum(seconds.values()) / len(seconds),
+            peak_bytes=answer.peak_bytes,
+            networks=networks_checksum(entrant.files, entrant.candidate.precision),
+            made_from=now,
+        )
+        write_json(path, measured)
+        return measured
+
+    def _words(self, entrant: Entrant) -> tuple[str, ...]:
+        candidate, device = entrant.candidate, self.device
+        words = ["--model", str(entrant.files.folder), "-i", str(self.cases[0]), "-o", str(self._predicted(entrant))]
+        words += ["--backend", candidate.backend, "--precision", candidate.precision, "--device", device]
+        words += ["--folds", *entrant.files.folds, "--workers", "0"]
+        return (*words, *(["--threads", str(self.arguments.threads)] if self.arguments.threads else []))
+
+    def _made_from(self, entrant: Entrant) -> str:
+        return checksum_of([networks_checksum(entrant.files, entrant.candidate.precision), self._inputs, self.device])
+
+    @cached_property
+    def _inputs(self) -> list[object]:
+        """What the measurements of all entrants depend on."""
+        cases = find_inputs([self.cases[0]], self.dataset.channel_names, self.dataset.file_ending)
+        sizes = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for case in cases for path in case.images]
+        return [sizes, str(self.cases[1]), machine()]
+
+    def _summary(self, entrant: Entrant) -> Summary:
+        description = self.workspace.raw(self.dataset.name) / "dataset.json"
+        options = EvaluationOptions(dataset_json=description, surface=False, allow_missing=True)
+        return evaluate_folders(self._predicted(entrant), self.cases[1], options).summary
+
+
+def trade_off_folder(results: Path, name: str = NAME) -> Path:
+    """Where a trade-off of the models below a dataset's results lies."""
+    return results / "comparisons" / name
+
+
+def networks_checksum(files: ModelFiles, precision: str) -> str:
+    """Of everything that a model computes with in a precision, and of how it cleans what it predicted."""
+    paths = {path for weights in files.weights for path in weights} | (
+        int8_parts(files) if precision == INT8 else set()
+    )
+    return checksum_of(
+        [[str(path.relative_to(files.folder)), checksum(path)] for path in sorted(paths)] + [files.rules]
+    )
+
+
+def _kind(folder: Path) -> str:
+    trainer = folder.name.split("__")[0]
+    return KINDS.get(trainer, trainer)
+
+
+def _place(folder: Path) -> tuple[int, str]:
+    kinds = list(dict.fromkeys(KINDS.values()))
+    return kinds.index(_kind(folder)) if _kind(folder) in kinds else len(kinds), folder.name

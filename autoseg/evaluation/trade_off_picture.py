@@ -1,0 +1,48 @@
+"""A trade-off as a picture: Dice over seconds per case, and over the size of the files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from autoseg.evaluation.trade_off import MEGA, Measured, TradeOff, unbeaten
+from autoseg.files import atomic_path
+
+MARKERS = "osD^vPX*"
+
+
+def draw_trade_off(path: Path, trade_off: TradeOff) -> None:
+    """Draw a colour per kind of model and a marker per engine; rings mark what nothing beats; lines are intervals."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    time, size = figure.subplots(1, 2, sharey=True)
+    _draw(time, trade_off, lambda one: one.seconds_per_case)
+    _draw(size, trade_off, lambda one: one.bytes / MEGA)
+    time.set(xlabel="seconds per case", ylabel="mean Dice", title=f"{len(trade_off.cases)} cases")
+    size.set(xlabel="size of the files in MB")
+    handles, labels = time.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+def _draw(axes: Any, trade_off: TradeOff, cost: Callable[[Measured], float]) -> None:
+    kinds = list(dict.fromkeys(one.kind for one in trade_off.measured))
+    engines = list(dict.fromkeys(one.engine for one in trade_off.measured))
+    front = unbeaten(trade_off.measured)
+    for one in trade_off.measured:
+        if one.dice.mean is None:
+            continue
+        color, marker = f"C{kinds.index(one.kind)}", MARKERS[engines.index(one.engine) % len(MARKERS)]
+        label = f"{one.kind}, {one.engine}"
+        axes.plot(cost(one), one.dice.mean, marker, color=color, label=label, linestyle="none")
+        if one.dice.low is not None:
+            axes.vlines(cost(one), one.dice.low, one.dice.high, color=color, linewidth=0.8)
+        if one in front:
+            axes.plot(cost(one), one.dice.mean, "o", markersize=13, fillstyle="none", color="black")
+    axes.set_xscale("log")
+    axes.grid(visible=True, which="both", alpha=0.2)

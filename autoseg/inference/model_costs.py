@@ -1,0 +1,65 @@
+"""What a model folder costs before anything is measured: bytes, weights and multiply-adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from autoseg.inference.calibration import find_int8, int8_files
+from autoseg.inference.model_files import ModelFiles
+from autoseg.inference.predictor import Flipping, PredictionOptions, windows_of
+from autoseg.labels import organ_labels
+from autoseg.networks.cost import network_cost
+from autoseg.networks.storage import count_weights
+from autoseg.plans import StagePlan
+
+INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class ModelCosts:
+    """bytes: of the files that are computed with. parameters: of the networks; what organs share counts once.
+
+    multiply_adds: of a case of median size, over all windows, flips, organs and folds.
+    """
+
+    bytes: int
+    parameters: int
+    multiply_adds: float
+
+
+def model_costs(files: ModelFiles, precision: str, options: PredictionOptions) -> ModelCosts:
+    """The costs of a model with its networks as they are, or in int8."""
+    networks = {path for paths in files.weights for path in paths}
+    computed = int8_parts(files) if precision == INT8 else networks
+    work = sum(
+        len(paths) * _multiply_adds(files, stage, options)
+        for stage, paths in zip(files.stages, files.weights, strict=True)
+    )
+    return ModelCosts(sum(path.stat().st_size for path in computed), sum(map(count_weights, networks)), work)
+
+
+def has_int8(files: ModelFiles) -> bool:
+    """Whether all stages have networks in int8 that were accepted."""
+    stages = zip(files.stages, files.weights, strict=True)
+    return all(find_int8(paths, organ=stage.shared_as) for stage, paths in stages)
+
+
+def int8_parts(files: ModelFiles) -> set[Path]:
+    """The files of all networks in int8."""
+    return {
+        file
+        for stage, paths in zip(files.stages, files.weights, strict=True)
+        for path in paths
+        for file in int8_files(path, stage.shared_as)
+    }
+
+
+def _multiply_adds(files: ModelFiles, stage: StagePlan, options: PredictionOptions) -> float:
+    plans, labels, organs = files.plans, files.labels, 1
+    if stage.region is not None:
+        plans, labels, organs = plans.of_organ(stage), organ_labels(labels), len(stage.region.organs)
+    wanted = stage.flips if options.flips is None else options.flips
+    flips = len(Flipping.of(plans, labels, wanted, is_2d=stage.is_2d).flips)
+    per_window = network_cost(stage.network, stage.patch_size, 1).multiply_adds
+    return float(per_window) * windows_of(plans, stage, options.overlap) * flips * organs

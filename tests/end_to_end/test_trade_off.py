@@ -1,0 +1,170 @@
+"""Trained models against each other by every engine, and the choice of one of them, through the commands."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoseg.cli import measured_prediction
+from autoseg.cli.measured_prediction import PredictionAnswer, PredictionRequest
+from autoseg.files import write_json
+from autoseg.inference.manifest import MANIFEST
+from dataset_conversion.phantom import write_phantom_dataset
+
+NAME = "Dataset001_Phantom"
+TRAIN = ["train", 1, "3d_fullres", "--folds", 0, "--epochs", 1, "--iterations-per-epoch", 2, "--threads", 1]
+COMPARE = ["compare", 1, "--trade-off", "--backends", "torch", "--threads", 1, "--device", "cpu"]
+
+
+def command(name: str, *arguments: object, root: Path) -> int:
+    """Run autoseg_NAME in this process."""
+    main = importlib.import_module(f"autoseg.cli.{name}").main
+    return main([*map(str, arguments), "--root", str(root)])
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A workspace with a model and a quantised one; predictions are made in this process."""
+    from autoseg.compression.latency import Latency
+
+    root = tmp_path_factory.mktemp("workspace")
+    write_phantom_dataset(root / "raw" / NAME, cases=5, test_cases=2, shape=(16, 16, 16))
+    small = ["--base-filters", 8, "--pooling", 2, "--patch-size", "16,16,16", "--device", "cpu", "--budget", "60s"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("trainers.measures.measured_latency", lambda stage, specs, *, device: Latency((1.0, 1.0), ""))
+        patched.setattr("autoseg.inference.backends.choice.has_bf16_instructions", lambda: False)
+        patched.setattr(
+            "autoseg.cli.trading_off.predicted", lambda words: measured_prediction.answer(PredictionRequest(words))
+        )
+        assert command("plan_and_preprocess", "-d", 1, *small, "-c", "3d_fullres", root=root) == 0
+        assert command(*TRAIN, root=root) == 0
+        assert command(*TRAIN, "--trainer", "quantization", "--levels", 7, root=root) == 0
+        yield root
+
+
+def trade_off(root: Path, name: str = "trade-off") -> Any:
+    return json.loads((root / "results" / NAME / "comparisons" / name / "trade_off.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def measured(root: Path) -> list[dict[str, Any]]:
+    assert command(*COMPARE, root=root) == 0
+    return trade_off(root)["measured"]
+
+
+def test_every_model_is_measured_on_the_cases_that_it_has_not_seen(root: Path, measured: list[dict[str, Any]]) -> None:
+    assert [(one["kind"], one["backend"], one["precision"]) for one in measured] == [
+        ("full", "torch", "fp32"),
+        ("quantised", "torch", "fp32"),
+    ]
+    full, quantised = measured
+    splits = json.loads((root / "prepared" / NAME / "splits.json").read_text())
+    assert trade_off(root)["cases"] in [
+        fold["val"] for fold in (splits if isinstance(splits, list) else splits["folds"])
+    ]
+    results = root / "results" / NAME
+    for one in measured:
+        summary = json.loads((results / one["model"] / "fold_0" / "summary.json").read_text())
+        assert one["dice"]["mean"] == pytest.approx(summary["overall"]["dice"]["mean"], abs=1e-3)
+        assert one["bytes"] == (results / one["model"] / "fold_0" / "model.safetensors").stat().st_size
+    assert quantised["bytes"] < full["bytes"] / 3
+    assert (quantised["parameters"], quantised["multiply_adds"]) == (full["parameters"], full["multiply_adds"])
+    assert full["difference"] is None
+    assert quantised["difference"]["mean"] == pytest.approx(quantised["dice"]["mean"] - full["dice"]["mean"])
+    assert min(one["seconds_per_case"] for one in measured) > 0
+    assert min(one["peak_bytes"] for one in measured) > 50e6
+
+
+def test_what_has_not_changed_is_not_predicted_again(
+    root: Path, measured: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoseg.cli.trading_off.predicted", None)
+    assert command(*COMPARE, root=root) == 0
+    assert trade_off(root)["measured"] == measured
+
+
+def test_test_cases_stand_in_for_validation_cases(root: Path, measured: list[dict[str, Any]]) -> None:
+    raw = root / "raw" / NAME
+    more = ["-i", raw / "imagesTs", "--labels", raw / "labelsTs", "--name", "tests", "-c", "3d_fullres"]
+    assert command(*COMPARE, *more, root=root) == 0
+    assert len(trade_off(root, "tests")["cases"]) == 2
+
+
+def chosen(root: Path, *more: object) -> tuple[int, Path]:
+    raw, out = root / "raw" / NAME, root / "out"
+    return command("predict", "-d", 1, "-c", "best", "-i", raw / "imagesTs", "-o", out, *more, root=root), out
+
+
+def test_prediction_takes_the_best_within_bounds(root: Path, measured: list[dict[str, Any]]) -> None:
+    path = root / "results" / NAME / "comparisons" / "trade-off" / "trade_off.json"
+    content = trade_off(root)
+    for one, (dice, seconds) in zip(content["measured"], ((0.9, 5.0), (0.8, 1.0)), strict=True):
+        one["dice"]["mean"], one["seconds_per_case"] = dice, seconds
+    write_json(path, content)
+    for bound, model in ((6, "standard"), (2, "quantization")):
+        code, out = chosen(root, "--max-seconds", bound, "--max-memory", "100G")
+        assert code == 0
+        manifest = json.loads((out / MANIFEST).read_text())
+        assert manifest["models"][0]["name"].startswith(model)
+        assert manifest["models"][0]["folds"] == ["0"]
+        assert (manifest["backend"], manifest["precision"]) == ("torch", "fp32")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--max-seconds", "0.0000001"], "No model was measured to predict a case within"),
+        (["--max-memory", "1M"], "No model was measured to predict a case within 1M"),
+        (["--max-seconds", 1, "--plans-name", "others"], "was measured of the plans 'plans'"),
+        (["--max-seconds", 9, "--folds", 0], "choose a model and its folds"),
+        (["--max-seconds", -1], "must be positive"),
+    ],
+)
+def test_bounds_that_cannot_be_kept_are_refused(
+    root: Path, measured: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], more: list[object], said: str
+) -> None:
+    assert chosen(root, *more)[0] == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--trade-off", "--budget", "10m"], "trains nothing has no use for --budget"),
+        (["--trade-off", "--folds", 0, 1], "holds no finished network of fold 1"),
+        (["--trade-off", "-c", "2d"], "has no trained model to compare"),
+        (["--vary", "pooling=1,2", "--threads", 1], "no use for --threads"),
+    ],
+)
+def test_what_a_comparison_has_no_use_for_is_refused(
+    root: Path, capsys: pytest.CaptureFixture[str], more: list[object], said: str
+) -> None:
+    assert command("compare", 1, *more, root=root) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_process_of_its_own_tells_its_memory(root: Path) -> None:
+    images, model = root / "raw" / NAME / "imagesTs", root / "results" / NAME / "standard__plans__3d_fullres"
+    words = ("--model", model, "-i", images, "-o", root / "own", "--backend", "torch", "--precision", "fp32")
+    answer = measured_prediction.predicted(tuple(map(str, words)))
+    assert isinstance(answer, PredictionAnswer)
+    assert 50e6 < answer.peak_bytes < 20e9
+    assert len(list((root / "own").glob("*.nii.gz"))) == 2
+
+
+def test_a_model_that_was_trained_anew_is_not_chosen(
+    root: Path, measured: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / "results" / NAME / "comparisons" / "trade-off" / "trade_off.json"
+    content = trade_off(root)
+    write_json(path, content | {"measured": [one | {"networks": "others"} for one in content["measured"]]})
+    assert chosen(root, "--max-seconds", 1e6)[0] == 2
+    assert "was trained anew since it was measured" in capsys.readouterr().err
+    path.unlink()
+    assert chosen(root, "--max-seconds", 1e6)[0] == 2
+    assert "has no measurements to choose a model by" in capsys.readouterr().err

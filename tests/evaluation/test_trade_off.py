@@ -1,0 +1,112 @@
+"""Which models are beaten, which is chosen, and how that is shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoseg.errors import OptionError
+from autoseg.evaluation.bootstrap import Estimate
+from autoseg.evaluation.trade_off import (
+    Bounds,
+    Measured,
+    TradeOff,
+    best_within,
+    format_trade_off,
+    read_trade_off,
+    unbeaten,
+    write_trade_off,
+)
+
+MEGA = 1024**2
+
+
+def measured(
+    kind: str, dice: float | None, megabytes: int, seconds: float, peak: int, backend: str = "torch"
+) -> Measured:
+    return Measured(
+        kind=kind,
+        model=f"{kind}__plans__3d_fullres",
+        folds=("0",),
+        configuration="3d_fullres",
+        backend=backend,
+        precision="fp32",
+        dice=Estimate(dice, None if dice is None else dice - 0.01, None if dice is None else dice + 0.01, 3),
+        difference=None,
+        bytes=megabytes * MEGA,
+        parameters=1000,
+        multiply_adds=1e9,
+        seconds_per_case=seconds,
+        peak_bytes=peak * MEGA,
+        networks="a",
+        made_from="b",
+    )
+
+
+FULL = measured("full", 0.80, 8, 10, 900)
+FULL_FAST = measured("full", 0.80, 8, 4, 900, "openvino")
+PRUNED = measured("pruned", 0.79, 2, 2, 600)
+WORSE = measured("thresholded", 0.78, 3, 10, 900)
+UNSCORED = measured("quantised", None, 1, 1, 100)
+ALL = (FULL, FULL_FAST, PRUNED, WORSE, UNSCORED)
+
+
+def test_what_another_equals_in_all_and_betters_in_something_is_beaten() -> None:
+    assert unbeaten(ALL) == [FULL_FAST, PRUNED]
+    assert unbeaten([FULL, replace(FULL, kind="again")]) == [FULL, replace(FULL, kind="again")]
+    assert unbeaten([]) == []
+
+
+def test_the_front_is_the_one_that_all_pairs_give() -> None:
+    generator = np.random.default_rng(0)
+    values = generator.integers(0, 4, size=(40, 4))
+    entries = [measured(str(n), row[0] / 4, int(row[1]), float(row[2]), int(row[3])) for n, row in enumerate(values)]
+    signed = values * [-1, 1, 1, 1]
+    beaten = {
+        i for i in range(40) for j in range(40) if (signed[j] <= signed[i]).all() and (signed[j] < signed[i]).any()
+    }
+    assert {int(one.kind) for one in unbeaten(entries)} == set(range(40)) - beaten
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        (Bounds(), FULL_FAST),
+        (Bounds(seconds=4), FULL_FAST),
+        (Bounds(seconds=3.9), PRUNED),
+        (Bounds(memory_bytes=600 * MEGA), PRUNED),
+        (Bounds(20, 899 * MEGA), PRUNED),
+    ],
+)
+def test_the_best_within_bounds(bounds: Bounds, expected: Measured) -> None:
+    assert best_within(ALL, bounds) == expected
+
+
+def test_bounds_that_nothing_holds_tell_what_would_do() -> None:
+    with pytest.raises(OptionError, match=r"within 1 s and 500M") as error:
+        best_within(ALL, Bounds(1, 500 * MEGA))
+    assert "the fastest, pruned__plans__3d_fullres by torch fp32, 2.00 s, 600M" in (error.value.remedy or "")
+    with pytest.raises(OptionError, match="has a Dice"):
+        best_within([UNSCORED], Bounds(1))
+
+
+def test_it_is_written_read_and_shown(tmp_path: Path) -> None:
+    trade_off = TradeOff("plans", ("a", "b", "c"), {"processor": "x"}, ALL)
+    write_trade_off(tmp_path, trade_off)
+    assert read_trade_off(tmp_path / "trade_off.json") == trade_off
+    lines = (tmp_path / "trade_off.csv").read_text().splitlines()
+    assert [line.split(",")[0] + line[-1] for line in lines[1:]] == [
+        "full0",
+        "full1",
+        "pruned1",
+        "thresholded0",
+        "quantised0",
+    ]
+    assert (tmp_path / "trade_off.png").stat().st_size > 10_000
+    table = format_trade_off(trade_off).splitlines()
+    assert [line.split()[0:2] for line in table[3:5]] == [["full", "*"], ["pruned", "*"]]
+    assert "0.8000 [0.790, 0.810]" in table[2]
+    assert "Means over 3 cases" in table[-1]
