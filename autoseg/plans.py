@@ -201,6 +201,11 @@ class StagePlan:
         """What is trained: the stage, or the trunk that it shares with others; names the folder of the networks."""
         return self.region.trunk if self.region is not None and self.region.trunk else self.name
 
+    @property
+    def shared_as(self) -> str | None:
+        """What it is called among the stages that have one network; None where it has its own."""
+        return self.name if self.network_name != self.name else None
+
 
 @dataclass(frozen=True)
 class Decision:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.compression.channel_pruning import Kept, channel_masks, cut, mask_network, strongest
-from autoseg.compression.coupling import channel_groups
 from autoseg.compression.course import StageCourse, stage_course, without_idle_steps
 from autoseg.compression.criteria import TAYLOR, Scores, score_weights, taylor
 from autoseg.compression.options import CompressionOptions
+from autoseg.compression.shared_coupling import network_groups
 from autoseg.errors import OptionError
 from autoseg.files import read_artefact, read_json, to_json, write_json
 from autoseg.inference.model_files import WEIGHTS
-from autoseg.networks.storage import load_network
+from autoseg.networks.storage import load_whole_network
 from autoseg.plans import NetworkSpec, StagePlan
 from autoseg.training.masks import Masks
 from autoseg.training.options import TrainingSettings
 from trainers.compressing import Chain, Step, begin_folder
+from trainers.expected_size import expected_bytes, followed_by
 from trainers.fitting import (
     Additions,
     FittingTask,
@@ -34,7 +35,7 @@ from trainers.fitting import (
     training_patches,
     usual_loss,
 )
-from trainers.job import Job, TrainingResult
+from trainers.job import Job, TrainingResult, first_of_each_network
 from trainers.source import source_of
 from trainers.teaching import teacher_of
 from trainers.usual import usual_trainer
@@ -82,8 +83,8 @@ class PruningStep:
     def make(self, task: FittingTask, settings: TrainingSettings, source: Path, teacher: Path) -> None:
         """Mask, train, cut and store. The same filters are chosen when a stopped run goes on."""
         torch.manual_seed(settings.seed)
-        network: Any = load_network(source, device=settings.device)
-        coupling = channel_groups(network.spec)
+        network = load_whole_network(source, device=settings.device)
+        coupling = network_groups(network)
         kept = self._kept(network, task, settings)
         masks = channel_masks(network, coupling, kept)
         mask_network(network, masks)
@@ -114,8 +115,7 @@ class PruningStep:
         finish_fitting(task, pruned.network)
 
     def _scores(self, network: nn.Module, task: FittingTask, settings: TrainingSettings) -> Scores:
-        given: Any = network
-        coupling = channel_groups(given.spec)
+        coupling = network_groups(network)
         if self.options.criterion != TAYLOR:
             return score_weights(self.options.criterion, network, coupling)
         source = training_patches(task, settings)
@@ -156,7 +156,7 @@ class ChannelPruningTrainer:
         """Make what is not made yet."""
         chain = self.chain
         begin_folder(chain.job)
-        return chain.run(pruning_steps(chain))
+        return chain.run([pruning_steps(chain)])
 
 
 def pruning_steps(chain: Chain) -> list[Step]:
@@ -169,7 +169,9 @@ def pruning_steps(chain: Chain) -> list[Step]:
 
 def _course(chain: Chain) -> Course:
     path = chain.job.folder / COURSE
-    decided_by = {name: to_json(getattr(chain.compression, name)) for name in DECISIVE}
+    decided_by = {name: to_json(getattr(chain.compression, name)) for name in DECISIVE} | {
+        "followed_by": followed_by(chain)
+    }
     if path.exists():
         course = read_artefact(Course, path, remedy="Compress again with --restart.")
         changed = [name for name in decided_by if course.options.get(name) != decided_by[name]]
@@ -181,9 +183,10 @@ def _course(chain: Chain) -> Course:
             )
         return course
     stages = [stage for stage in chain.job.stages if stage.name in chain.stages]
-    found = {stage.name: _decided(chain, stage) for stage in stages}
+    of_network = {stage.network_name: _decided(chain, stage) for stage in first_of_each_network(stages)}
+    found = {stage.name: of_network[stage.network_name] for stage in stages}
     course = Course(decided_by, without_idle_steps(found, stages))
-    for name, one in course.stages.items():
+    for name, one in {stage.network_name: course.stages[stage.name] for stage in stages}.items():
         LOGGER.info("%s: filters cut step by step: %s", name, ", ".join(f"{100 * ratio:g} %" for ratio in one.ratios))
     write_json(path, course)
     return course
@@ -201,7 +204,7 @@ def _decided(chain: Chain, stage: StagePlan) -> StageCourse:
         return found
 
     scores = list(_weight_scores(chain, stage)) if chain.compression.allocation == "global" else []
-    return stage_course(stage, chain.compression, seconds, scores)
+    return stage_course(stage, chain.compression, seconds, scores, file_bytes=expected_bytes(chain, stage))
 
 
 def _weight_scores(chain: Chain, stage: StagePlan) -> list[Scores]:
@@ -213,5 +216,5 @@ def _weight_scores(chain: Chain, stage: StagePlan) -> list[Scores]:
         )
     place = replace(chain.job, folder=chain.source).stage_folder(stage)
     files = [place / f"fold_{name}" / WEIGHTS for name in chain.job.fold_names]
-    score = partial(score_weights, chain.compression.criterion, coupling=channel_groups(stage.network))
-    return [score(load_network(path)) for path in files]
+    networks = map(load_whole_network, files)
+    return [score_weights(chain.compression.criterion, one, network_groups(one)) for one in networks]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import cached_property
 
+from autoseg.compression.int8 import check_installed
+from autoseg.compression.options import CompressionOptions
+from autoseg.compression.search import meets_size, weight_bytes
+from autoseg.inference.model_files import WEIGHTS
 from trainers.channel_pruning import pruning_steps
 from trainers.compressing import Chain, Step, begin_folder
+from trainers.expected_size import expected_bytes, followed_by
 from trainers.int8 import int8_steps
-from trainers.job import Job, TrainingResult
+from trainers.job import Job, TrainingResult, first_of_each_network
 from trainers.quantization import quantization_steps
 from trainers.source import source_of
 from trainers.threshold_pruning import threshold_steps
 from trainers.usual import usual_trainer
 
+LOGGER = logging.getLogger(__name__)
 METHODS: dict[str, Callable[[Chain], list[Step]]] = {
     "channel_pruning": pruning_steps,
     "threshold_pruning": threshold_steps,
@@ -33,7 +40,8 @@ class CompressTrainer:
     @cached_property
     def chain(self) -> Chain:
         """The steps' surroundings; reads the plans of the model that is compressed."""
-        return Chain(self.job, "compress", self.source)
+        wanted = (self.job.compression or CompressionOptions()).methods
+        return Chain(self.job, "compress", self.source, [name for name in METHODS if name in wanted])
 
     def trainings(self) -> dict[str, int]:
         """How many networks every step takes, at most, by stage; a budget is shared out among the steps."""
@@ -43,8 +51,32 @@ class CompressTrainer:
         """Make what is not made yet."""
         chain = self.chain
         begin_folder(chain.job)
-        return chain.run(self._steps())
+        if "int8" in chain.methods:
+            check_installed()
+        result = chain.run([METHODS[name](chain) for name in chain.methods if self._is_needed(name)])
+        self._tell_size()
+        return result
 
-    def _steps(self) -> list[Step]:
-        wanted = self.chain.compression.methods
-        return [step for name, steps in METHODS.items() if name in wanted for step in steps(self.chain)]
+    def _is_needed(self, method: str) -> bool:
+        """Whether the target asks for it: nothing is cut for a size that the methods after it reach alone."""
+        chain, options = self.chain, self.chain.compression
+        if method != "channel_pruning" or options.target_bytes is None or options.target_latency is not None:
+            return True
+        stages = [stage for stage in first_of_each_network(chain.job.stages) if stage.name in chain.stages]
+        if not all(meets_size(stage, stage.network, options, expected_bytes(chain, stage)) for stage in stages):
+            return True
+        LOGGER.info("No filter needs to be cut: %s reach --target-size alone.", " and ".join(followed_by(chain)))
+        return False
+
+    def _tell_size(self) -> None:
+        """Warn of files that are larger than the target."""
+        chain, bound = self.chain, self.chain.compression.target_bytes
+        if bound is None:
+            return
+        for stage in first_of_each_network(chain.job.stages):
+            most = bound.of(weight_bytes(stage.network))
+            files = [chain.job.stage_folder(stage) / f"fold_{name}" / WEIGHTS for name in chain.job.fold_names]
+            for path in files if stage.name in chain.stages else ():
+                size = path.stat().st_size
+                if size > most:
+                    LOGGER.warning("%s has %d bytes, more than the %d of --target-size.", path, size, most)

@@ -21,7 +21,7 @@ from autoseg.inference.model_files import WEIGHTS, finished_folds
 from autoseg.plans import Plans, StagePlan, TrainingPlan, read_plans
 from autoseg.training.options import TrainingOptions, TrainingSettings
 from trainers.fitting import FittingTask
-from trainers.job import Job, TrainingResult
+from trainers.job import Job, TrainingResult, first_of_each_network
 from trainers.measures import StepMeasures, write_report
 from trainers.provenance import FittingRecord, decisive
 from trainers.usual import usual_trainer
@@ -56,12 +56,13 @@ class Step(Protocol):
 class StepMaking:
     """Makes the networks of a step's folder; see job.Making.
 
-    stages: those that are compressed. folder: of the step. source, teacher: model folders, of the step before and of
-    the uncompressed model.
+    stages: those that are compressed. networks: by name, the first of the stages that have each. folder: of the step.
+    source, teacher: model folders, of the step before and of the uncompressed model.
     """
 
     step: Step
     stages: tuple[str, ...]
+    networks: dict[str, str]
     last_stage: str
     folder: Path
     source: Path
@@ -89,7 +90,7 @@ class StepMaking:
     def _stage_of(self, folder: Path) -> str:
         """The stage of a fold's folder: stages/NAME/fold_0, or fold_0 for the last one."""
         parts = folder.relative_to(self.folder).parts
-        return parts[1] if len(parts) > 2 else self.last_stage
+        return self.networks[parts[1]] if len(parts) > 2 else self.last_stage
 
     def check_made(self) -> None:
         """Raise OptionError where a network of this step was made out of another one, or in another way."""
@@ -110,33 +111,52 @@ class StepMaking:
         return path
 
 
+@dataclass(frozen=True)
+class Progress:
+    """Where a chain stands. number: of the step, from 1, of count. taken: the steps before it that were good enough."""
+
+    number: int
+    count: int
+    taken: tuple[Step, ...]
+    step: Step
+
+
 class Chain:
     """The steps of one compression. Made with a job whose folder becomes the compressed model.
 
-    trainer: the name that the report gets.
+    trainer: the name that the report gets. methods: names of those that are applied, in order.
     """
 
-    def __init__(self, job: Job, trainer: str, source: Path) -> None:
+    def __init__(self, job: Job, trainer: str, source: Path, methods: Sequence[str] = ()) -> None:
         if job.options.pretrained is not None:
             raise OptionError("A compressed model starts from the one that it is made of.", "Leave out --pretrained.")
         self.trainer, self.source = trainer, source
+        self.methods = tuple(methods) or (trainer,)
         self.compression = job.compression or CompressionOptions()
         self.job = self._job_of_source(job)
         self.stages = self._chosen_stages()
 
-    def run(self, steps: Sequence[Step]) -> TrainingResult:
-        """Make what is not made yet, as far as Dice allows; the last good step becomes the model."""
+    def run(self, methods: Sequence[Sequence[Step]]) -> TrainingResult:
+        """Make what is not made yet, as far as Dice allows; the last good step becomes the model.
+
+        methods: the steps of each. Where one costs too much, those of its method that are left are left out, and the
+        next method goes on from the last good one.
+        """
         before = self._before()
         made, good = [before], before
-        for number, step in enumerate(steps):
-            made.append(self._run_step(number, list(steps)))
-            if self._costs_too_much(before, made[-1]):
-                LOGGER.info("%s costs more Dice than --max-dice-drop allows: %s stays.", step.name, good.name)
-                break
-            good = made[-1]
+        taken: list[Step] = []
+        count = sum(map(len, methods))
+        for steps in methods:
+            for step in steps:
+                made.append(self._run_step(Progress(len(made), count, tuple(taken), step)))
+                if self._costs_too_much(before, made[-1]):
+                    LOGGER.info("%s costs more Dice than --max-dice-drop allows: %s stays.", step.name, good.name)
+                    break
+                good = made[-1]
+                taken.append(step)
         if good is before:
             raise OptionError(
-                f"Already the first step takes mean Dice from {before.dice or 0:.4f} to {made[-1].dice or 0:.4f}.",
+                f"Already the first step takes mean Dice from {before.dice or 0:.4f} to {made[1].dice or 0:.4f}.",
                 "Allow a larger --max-dice-drop, give a longer --budget, or a --prune with a lower START.",
             )
         promote(self._folder(good.name), self.job.folder)
@@ -156,11 +176,13 @@ class Chain:
         return replace(job, plans=plans, options=replace(job.options, folds=folds))
 
     def _chosen_stages(self) -> tuple[str, ...]:
-        names = tuple(stage.name for stage in self.job.stages)
-        unknown = [name for name in self.compression.stages if name not in names]
+        stages, wanted = self.job.stages, self.compression.stages
+        known = dict.fromkeys(name for stage in stages for name in (stage.network_name, stage.name))
+        unknown = [name for name in wanted if name not in known]
         if unknown:
-            raise OptionError(f"The model has no stage {unknown[0]!r}.", f"Its stages: {', '.join(names)}.")
-        return tuple(name for name in names if name in (self.compression.stages or names))
+            raise OptionError(f"The model has no stage {unknown[0]!r}.", f"Its stages: {', '.join(known)}.")
+        networks = {stage.network_name for stage in stages if {stage.network_name, stage.name} & set(wanted)}
+        return tuple(stage.name for stage in stages if not wanted or stage.network_name in networks)
 
     def _before(self) -> StepReport:
         from autoseg.evaluation import read_summary
@@ -177,19 +199,20 @@ class Chain:
             )
         return report
 
-    def _run_step(self, number: int, steps: list[Step]) -> StepReport:
-        step = steps[number]
+    def _run_step(self, progress: Progress) -> StepReport:
+        step = progress.step
         folder = self._folder(step.name)
         record = folder / STEP_RECORD
-        source = self._folder(steps[number - 1].name) if number else self.source
+        source = self._folder(progress.taken[-1].name) if progress.taken else self.source
+        networks = {stage.network_name: stage.name for stage in first_of_each_network(self.job.stages)}
         last = self.job.stages[-1].name
-        making = StepMaking(step, self.stages, last, folder, source, self.source, self.compression)
+        making = StepMaking(step, self.stages, networks, last, folder, source, self.source, self.compression)
         earlier = from_json(StepReport, read_json(record), record) if record.exists() else None
         if earlier is not None and set(self.job.fold_names) <= set(earlier.fold_dice):
             making.check_made()
             return earlier
-        LOGGER.info("step %d of %d: %s", number + 1, len(steps), step.name)
-        job = self._step_job(number, steps, making)
+        LOGGER.info("step %d of %d: %s", progress.number, progress.count, step.name)
+        job = self._step_job(progress, making)
         dice = usual_trainer(job).run().fold_dice
         both = (earlier.fold_dice if earlier is not None else {}) | dice
         report = StepReport(step.name, mean_of(both), both, {})
@@ -198,20 +221,19 @@ class Chain:
             shutil.rmtree(regions)
         return report
 
-    def _step_job(self, number: int, steps: list[Step], making: StepMaking) -> Job:
-        plans, options = self.job.plans, self.job.options
+    def _step_job(self, progress: Progress, making: StepMaking) -> Job:
+        plans, options, count = self.job.plans, self.job.options, progress.count
+        steps = (*progress.taken, progress.step)
         stages = {
-            stage.name: replace(
-                self._after(steps[: number + 1], stage), training=finetuning_plan(stage.training, len(steps))
-            )
+            stage.name: replace(self._after(steps, stage), training=finetuning_plan(stage.training, count))
             for stage in self.job.stages
         }
-        options = replace(finetuning_options(options, len(steps)), seed=options.seed + SEEDS_APART * number)
+        options = replace(finetuning_options(options, count), seed=options.seed + SEEDS_APART * (progress.number - 1))
         return replace(
             self.job, plans=replace(plans, stages=stages), folder=making.folder, options=options, making=making
         )
 
-    def _after(self, steps: list[Step], stage: StagePlan) -> StagePlan:
+    def _after(self, steps: Sequence[Step], stage: StagePlan) -> StagePlan:
         """A stage of the full model after these steps."""
         for step in steps if stage.name in self.stages else ():
             stage = step.stage(stage)

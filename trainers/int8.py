@@ -14,6 +14,7 @@ import torch
 
 from autoseg.compression.int8 import PATCHES, answer_to_phantom, calibrate, check_installed
 from autoseg.compression.options import CompressionOptions
+from autoseg.data.folds import Fold
 from autoseg.evaluation import ClassScores, evaluate_case, summarize
 from autoseg.files import checksum
 from autoseg.geometry import Geometry
@@ -53,11 +54,16 @@ class Int8Step:
         return [PATCHES, self.options.int8_tolerance]
 
     def make(self, task: FittingTask, settings: TrainingSettings, source: Path, teacher: Path) -> None:
-        """Calibrate, measure, record; the weights come last."""
-        model, values = int8_files(task.model_file)
-        patch_size = task.stage.patch_size
-        calibrate(load_network(source), calibration_patches(task, settings), patch_size, model)
-        answer = answer_to_phantom(load_network(source), model, patch_size)
+        """Calibrate, measure, record, for each organ of a shared network on its own; the weights come last."""
+        for part in parts_of(task):
+            self._convert(part, settings, source)
+        take_over(source, task.model_file)
+
+    def _convert(self, task: FittingTask, settings: TrainingSettings, source: Path) -> None:
+        organ, patch_size = task.stage.shared_as, task.stage.patch_size
+        model, values = int8_files(task.model_file, organ)
+        calibrate(load_network(source, organ=organ), calibration_patches(task, settings), patch_size, model)
+        answer = answer_to_phantom(load_network(source, organ=organ), model, patch_size)
         before = mean_dice(task, source)
         after = mean_dice(task, source, Calibrated(str(model), answer))
         record = Int8Record(
@@ -70,8 +76,7 @@ class Int8Step:
             tolerance=self.options.int8_tolerance,
             answer=answer,
         )
-        write_int8_record(task.model_file, record)
-        take_over(source, task.model_file)
+        write_int8_record(task.model_file, record, organ)
         _tell(task.title, record)
 
 
@@ -86,12 +91,29 @@ def _tell(title: str, record: Int8Record) -> None:
         LOGGER.warning("%s: refused, more than --int8-tolerance %g is lost", said, record.tolerance)
 
 
+def parts_of(task: FittingTask) -> Iterator[FittingTask]:
+    """The task of each of the stages that share its network, with the regions of its organs; else the task itself."""
+    if task.stage.shared_as is None:
+        yield task
+        return
+    regions = task.regions or {}
+    for number, stage in enumerate(task.job.plans.sharing(task.stage)):
+        own = {name for name, region in regions.items() if region.organ == number}
+        train, validation = (
+            tuple(name for name in names if name in own) for names in (task.cases.train, task.cases.validation)
+        )
+        yield replace(task, title=f"{task.title} {stage.name}", stage=stage, cases=Fold(train, validation))
+
+
 def calibration_patches(task: FittingTask, settings: TrainingSettings) -> Iterator[torch.Tensor]:
-    """PATCHES patches (1, C, *patch) of the training cases, as they are: nothing is turned or made brighter."""
+    """PATCHES patches (1, C, *patch) of the training cases, as they are: nothing is turned or made brighter.
+
+    The channel that tells the organ to a shared network is left out: the network of one organ has none.
+    """
     source = training_patches(task, replace(settings, augmentation=0.0, shift_voxels=0))
     left, index = PATCHES, 0
     while left:
-        images = source.batch(index).image[:left]
+        images = source.batch(index).image[:left, : task.stage.network.in_channels]
         yield from images.split(1)
         left, index = left - len(images), index + 1
 
@@ -101,7 +123,7 @@ def mean_dice(task: FittingTask, weights: Path, int8: Calibrated | None = None) 
     if not task.cases.validation:
         return None
     whole = WholeCases(task, "cpu")
-    predictor = whole.predictor(load_network(weights), int8=(int8,) if int8 else ())
+    predictor = whole.predictor(load_network(weights, organ=task.stage.shared_as), int8=(int8,) if int8 else ())
     score = score_region if task.regions is not None else _score_case
     return summarize({name: score(task, predictor, name) for name in task.cases.validation}).mean_dice
 
@@ -139,7 +161,7 @@ class Int8Trainer:
         """Make what is not made yet."""
         check_installed()
         begin_folder(self.chain.job)
-        return self.chain.run(int8_steps(self.chain))
+        return self.chain.run([int8_steps(self.chain)])
 
 
 def int8_steps(chain: Chain) -> list[Step]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -190,3 +191,11 @@ class TrainingResult:
         """The mean over folds; None where no fold has validation cases."""
         known = [dice for dice in self.fold_dice.values() if dice is not None]
         return sum(known) / len(known) if known else None
+
+
+def first_of_each_network(stages: Sequence[StagePlan]) -> list[StagePlan]:
+    """The stages without those that share the network of an earlier one."""
+    found: dict[str, StagePlan] = {}
+    for stage in stages:
+        found.setdefault(stage.network_name, stage)
+    return list(found.values())

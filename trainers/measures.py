@@ -13,9 +13,9 @@ from autoseg.errors import OptionError, ResourceError
 from autoseg.files import checksum, read_artefact, to_json, write_json
 from autoseg.inference.model_files import WEIGHTS
 from autoseg.networks.cost import network_cost
-from autoseg.networks.storage import read_spec
+from autoseg.networks.storage import count_weights, read_spec
 from autoseg.plans import NetworkSpec, StagePlan
-from trainers.job import Job
+from trainers.job import Job, first_of_each_network
 from trainers.stage import StageTraining
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class StepMeasures:
         """The steps, the uncompressed model first, with the measures of their networks; and the engines by stage."""
         networks: list[dict[str, NetworkMeasure]] = [{} for _ in made]
         engines = {}
-        for stage in self.job.stages:
+        for stage in first_of_each_network(self.job.stages):
             if stage.name not in self.stages:
                 continue
             files = [
@@ -45,8 +45,8 @@ class StepMeasures:
             latency = self._latency(stage, specs)
             for number, (spec, paths) in enumerate(zip(specs, files, strict=True)):
                 seconds = latency.seconds[number] if latency else None
-                networks[number][stage.name] = measure(spec, stage, paths, seconds)
-            engines[stage.name] = latency.engine if latency else "not measured"
+                networks[number][stage.network_name] = measure(spec, stage, paths, seconds)
+            engines[stage.network_name] = latency.engine if latency else "not measured"
         return tuple(replace(step, networks=found) for step, found in zip(made, networks, strict=True)), engines
 
     def _files(self, stage: StagePlan, folder: Path) -> list[Path]:
@@ -61,10 +61,10 @@ class StepMeasures:
 
 
 def measure(spec: NetworkSpec, stage: StagePlan, files: Sequence[Path], seconds: float | None) -> NetworkMeasure:
-    """A network of a stage, as it lies in the files of its folds."""
-    cost = network_cost(spec, stage.patch_size, 1)
+    """A network of a stage, or of those that share it, as it lies in the files of its folds."""
+    work = network_cost(spec, stage.patch_size, 1).multiply_adds
     size = round(sum(path.stat().st_size for path in files) / len(files))
-    return NetworkMeasure(cost.parameters, cost.multiply_adds, size, seconds)
+    return NetworkMeasure(count_weights(files[0]), work, size, seconds)
 
 
 def write_report(chain: Chain, measures: StepMeasures, made: Sequence[StepReport], good: StepReport) -> None:

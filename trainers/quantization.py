@@ -12,7 +12,7 @@ import torch
 
 from autoseg.compression.options import CompressionOptions
 from autoseg.compression.quantization import QuantizationOptions, bake, quantize
-from autoseg.networks.storage import load_network
+from autoseg.networks.storage import load_whole_network
 from autoseg.plans import StagePlan
 from autoseg.training.options import TrainingSettings
 from trainers.compressing import Chain, Step, begin_folder
@@ -47,7 +47,7 @@ class QuantizationStep:
     def make(self, task: FittingTask, settings: TrainingSettings, source: Path, teacher: Path) -> None:
         """Round, train, store with the levels."""
         torch.manual_seed(settings.seed)
-        network = load_network(source, device=settings.device)
+        network = load_whole_network(source, device=settings.device)
         quantize(network, QuantizationOptions(self.options.levels, self.options.level_range))
         result = trained(task, settings, network, Additions((), teacher_of(teacher, task, settings, self.options)))
         grids = bake(result)
@@ -74,7 +74,7 @@ class QuantizationTrainer:
     def run(self) -> TrainingResult:
         """Make what is not made yet."""
         begin_folder(self.chain.job)
-        return self.chain.run(quantization_steps(self.chain))
+        return self.chain.run([quantization_steps(self.chain)])
 
 
 def quantization_steps(chain: Chain) -> list[Step]:

@@ -16,7 +16,8 @@ from autoseg.data.source import Batch, PatchSource
 from autoseg.data.spatial import SpatialLimits
 from autoseg.inference.inputs import check_inputs, find_inputs
 from autoseg.losses.distillation import AttentionTap, Distillation, TeachingWeights, taught
-from autoseg.networks.storage import load_network
+from autoseg.networks.shared import SharedNetwork
+from autoseg.networks.storage import load_whole_network
 from autoseg.preprocessing.case import CaseRecord
 from autoseg.preprocessing.preparation import prepare_dataset
 from autoseg.preprocessing.store import PreparedStore
@@ -38,18 +39,17 @@ class Teacher:
     ) -> None:
         self.task, self.settings, self.options = task, settings, options
         self.computation: Computation = computation_of(settings, task.stage)
-        network: Any = load_network(network_file, device=settings.device)
-        self.network = network.train()
-        self.network.to(memory_format=memory_format(task.stage))
+        self.network = load_whole_network(network_file, device=settings.device).train()
+        self.network.to(memory_format=memory_format(task.stage))  # type: ignore[call-overload]
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
-        self._tap = AttentionTap(self.network) if options.distil_features else None
+        self._tap = AttentionTap(with_encoder(self.network)) if options.distil_features else None
         self._student_tap: AttentionTap | None = None
 
     def loss(self, loss: nn.Module, student: nn.Module) -> nn.Module:
         """The usual loss and the teacher's."""
         if self._tap is not None:
-            self._student_tap = AttentionTap(student)
+            self._student_tap = AttentionTap(with_encoder(student))
         weights = TeachingWeights(self.options.distil, self.options.temperature, self.options.distil_features)
         return Distillation(loss, self.task.job.dataset.labels, weights, self._attention)
 
@@ -93,6 +93,11 @@ class Teacher:
             LOGGER.info("%s learns from labelled cases only: it does not see whole images alone.", task.stage.name)
             return None
         return unlabelled_patches(folder, task, self.settings)
+
+
+def with_encoder(network: nn.Module) -> nn.Module:
+    """The network itself, or what organs share of it."""
+    return network.trunk if isinstance(network, SharedNetwork) else network
 
 
 def unlabelled_patches(folder: Path, task: FittingTask, settings: TrainingSettings) -> PatchSource:

@@ -13,7 +13,7 @@ import torch
 from autoseg.compression.options import CompressionOptions
 from autoseg.compression.threshold_pruning import threshold_masks, thresholds, zero_masked
 from autoseg.compression.weights import sparsity
-from autoseg.networks.storage import load_network
+from autoseg.networks.storage import load_whole_network
 from autoseg.plans import StagePlan
 from autoseg.training.masks import Masks
 from autoseg.training.options import TrainingSettings
@@ -51,7 +51,7 @@ class ThresholdStep:
     def make(self, task: FittingTask, settings: TrainingSettings, source: Path, teacher: Path) -> None:
         """Zero, train, store. The same weights are zeroed when a stopped run goes on: they are the source's."""
         torch.manual_seed(settings.seed)
-        network = load_network(source, device=settings.device)
+        network = load_whole_network(source, device=settings.device)
         masks = threshold_masks(network, self.threshold, relative=self.options.threshold_scale == "layer")
         zero_masked(network, masks)
         teaching = teacher_of(teacher, task, settings, self.options)
@@ -82,7 +82,7 @@ class ThresholdPruningTrainer:
     def run(self) -> TrainingResult:
         """Make what is not made yet."""
         begin_folder(self.chain.job)
-        return self.chain.run(threshold_steps(self.chain))
+        return self.chain.run([threshold_steps(self.chain)])
 
 
 def threshold_steps(chain: Chain) -> list[Step]:

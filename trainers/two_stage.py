@@ -27,7 +27,7 @@ from autoseg.plans import StagePlan
 from autoseg.preprocessing.region import RegionCutter
 from autoseg.training.reporting import duration
 from trainers.finishing import finish
-from trainers.job import Job, TrainingResult
+from trainers.job import Job, TrainingResult, first_of_each_network
 from trainers.regions import RegionMaker, region_dataset, regions_of, stored_regions
 from trainers.stage import StageTraining
 from trainers.unseen import Unseen, most_runs
@@ -56,10 +56,7 @@ class TwoStageTrainer:
     @property
     def _networks(self) -> list[StagePlan]:
         """The organs' stages, of those that share a network only the first."""
-        found: dict[str, StagePlan] = {}
-        for stage in self.organ_stages:
-            found.setdefault(stage.network_name, stage)
-        return list(found.values())
+        return first_of_each_network(self.organ_stages)
 
     def run(self) -> TrainingResult:
         """Train what is not finished yet."""
@@ -193,7 +190,7 @@ class TwoStageTrainer:
     def _predictor(self, stage: StagePlan, fold: str) -> StagePredictor:
         settings = StageTraining(self.job, stage).settings
         path = self.job.stage_folder(stage) / f"fold_{fold}" / WEIGHTS
-        int8 = find_int8([path])
+        int8 = find_int8([path], organ=stage.shared_as)
         options = (
             PredictionOptions(device="cpu", precision="int8") if int8 else PredictionOptions(device=settings.device)
         )

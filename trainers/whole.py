@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autoseg.compression.quantization import bake
 from autoseg.dataset import Dataset
 from autoseg.evaluation import ClassScores, evaluate_case, summarize
 from autoseg.geometry import Geometry
@@ -82,7 +83,10 @@ class WholeRegions:
         names = [name for name in self.task.cases.validation if not is_shared or regions[name].organ == number]
         if not names:
             return None
-        own = copy.deepcopy(network.of_organ(stage.name) if isinstance(network, SharedNetwork) else network)
+        own: nn.Module = copy.deepcopy(network)
+        if isinstance(own, SharedNetwork):
+            bake(own)
+            own = own.of_organ(stage.name)
         options = PredictionOptions(device=self.device, backend="torch")
         predictor = StagePredictor([own], self.task.job.plans, stage, labels, options, volumes=len(names))
         return summarize({name: self._scores(predictor, name) for name in names}).mean_dice

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from autoseg.compression.allocation import Widths
-from autoseg.compression.coupling import ChannelGroup, Coupling, channel_groups
+from autoseg.compression.coupling import ChannelGroup, Coupling
 from autoseg.compression.criteria import Scores
+from autoseg.compression.shared_coupling import network_groups
 from autoseg.errors import PlanningError
 from autoseg.networks import construct_network
+from autoseg.networks.shared import SharedNetwork, ordinary_name
 from autoseg.plans import NetworkSpec
 
 Kept = dict[str, Tensor]
@@ -90,7 +92,7 @@ def cut(network: nn.Module, kept: Mapping[str, Tensor]) -> Pruned:
     """
     given: Any = network
     spec: NetworkSpec = given.spec
-    coupling = channel_groups(spec)
+    coupling = network_groups(network)
     tensors = {name: tensor.detach() for name, tensor in network.state_dict().items()}
     _check_covers(tensors, coupling)
     for name, selections in _selections(coupling, kept).items():
@@ -98,7 +100,8 @@ def cut(network: nn.Module, kept: Mapping[str, Tensor]) -> Pruned:
             tensors[name] = tensors[name].index_select(axis, index.to(tensors[name].device))
     widths = {name: len(index) for name, index in kept.items()}
     new_spec = spec_with(spec, coupling, widths)
-    smaller = _built(new_spec, {name: tensor.clone() for name, tensor in tensors.items()})
+    organs = network.organs if isinstance(network, SharedNetwork) else ()
+    smaller = _built(new_spec, organs, {name: tensor.clone() for name, tensor in tensors.items()})
     pairs = {name: (group.width, widths[name]) for name, group in coupling.groups.items()}
     return Pruned(smaller, new_spec, PruningReport(pairs, (_count(network), _count(smaller))))
 
@@ -139,9 +142,11 @@ def _first(place: tuple[int, ChannelGroup]) -> int:
     return place[0]
 
 
-def _built(spec: NetworkSpec, tensors: dict[str, Tensor]) -> nn.Module:
+def _built(spec: NetworkSpec, organs: tuple[str, ...], tensors: dict[str, Tensor]) -> nn.Module:
     with torch.device("meta"):
         network = construct_network(spec)
+        if organs:
+            network = SharedNetwork(network, organs)
     network.load_state_dict(tensors, assign=True)
     for parameter in network.parameters():
         parameter.requires_grad_(True)
@@ -158,7 +163,7 @@ def _check_covers(tensors: Mapping[str, Tensor], coupling: Coupling) -> None:
 
 def _is_untouched(name: str) -> bool:
     """Biases of heads have an entry per logit."""
-    return name.startswith("decoder.heads.") and name.endswith(".bias")
+    return ordinary_name(name).startswith("decoder.heads.") and name.endswith(".bias")
 
 
 def _count(network: nn.Module) -> int:

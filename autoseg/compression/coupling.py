@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from autoseg.errors import OptionError
+from autoseg.networks.shared import ordinary_name
 from autoseg.plans import NetworkSpec
 
 
@@ -49,13 +50,17 @@ class ChannelGroup:
     @property
     def convolutions(self) -> tuple[Part, ...]:
         """The writers that are weights of convolutions."""
-        return tuple(part for part in self.writers if not part.tensor.rpartition(".")[0].endswith("norm"))
+        return tuple(part for part in self.writers if not _is_of_norm(part.tensor))
 
     @property
     def norms(self) -> tuple[str, ...]:
         """The names of the normalisations among the writers."""
-        owners = (part.tensor.rpartition(".")[0] for part in self.writers)
-        return tuple(dict.fromkeys(owner for owner in owners if owner.endswith("norm")))
+        owners = (part.tensor.rpartition(".")[0] for part in self.writers if _is_of_norm(part.tensor))
+        return tuple(dict.fromkeys(owners))
+
+
+def _is_of_norm(tensor: str) -> bool:
+    return ordinary_name(tensor).rpartition(".")[0].endswith("norm")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from autoseg.compression.allocation import Widths, global_widths, joined_curves,
 from autoseg.compression.channel_pruning import spec_with
 from autoseg.compression.coupling import channel_groups
 from autoseg.compression.options import CompressionOptions
-from autoseg.compression.search import Seconds, least_ratio
+from autoseg.compression.search import FileBytes, Seconds, least_ratio
 from autoseg.errors import OptionError
 from autoseg.plans import NetworkSpec, StagePlan
 
@@ -31,9 +31,17 @@ class StageCourse:
 
 
 def stage_course(
-    stage: StagePlan, options: CompressionOptions, seconds: Seconds, scores: Sequence[Scores] = ()
+    stage: StagePlan,
+    options: CompressionOptions,
+    seconds: Seconds,
+    scores: Sequence[Scores] = (),
+    *,
+    file_bytes: FileBytes | None = None,
 ) -> StageCourse:
-    """The course of one stage. scores: of the networks of its folds, needed for a global allocation."""
+    """The course of one stage.
+
+    scores: of the networks of its folds, needed for a global allocation. file_bytes: see search.meets_size.
+    """
     coupling = channel_groups(stage.network)
     curves = joined_curves(scores) if options.allocation == "global" else {}
 
@@ -44,7 +52,11 @@ def stage_course(
 
     ratios = options.ratios
     if options.has_target:
-        end = least_ratio(stage, lambda ratio: spec_with(stage.network, coupling, widths(ratio)), options, seconds)
+
+        def smaller(ratio: float) -> NetworkSpec:
+            return spec_with(stage.network, coupling, widths(ratio))
+
+        end = least_ratio(stage, smaller, options, seconds, file_bytes)
         ratios = tuple(round(end * (number + 1) / len(ratios), 6) for number in range(len(ratios)))
     kept: list[Widths] = []
     earlier: Mapping[str, int] = coupling.widths

@@ -15,6 +15,8 @@ BYTES_PER_WEIGHT = 4
 
 Seconds = Callable[[StagePlan, Sequence[NetworkSpec]], Sequence[float]]
 """Seconds per patch of several networks of a stage, measured side by side."""
+FileBytes = Callable[[NetworkSpec], float]
+"""How large the file of a network will be."""
 
 
 def least_ratio(
@@ -22,15 +24,18 @@ def least_ratio(
     smaller: Callable[[float], NetworkSpec],
     options: CompressionOptions,
     seconds: Seconds,
+    file_bytes: FileBytes | None = None,
 ) -> float:
     """The smallest ratio at which a network of a stage is small and fast enough, as options.target_... ask for.
 
-    smaller: the spec at a ratio. By bisection over RATIOS: a larger ratio is taken to be faster. Raises OptionError
-    where even the largest does not do.
+    smaller: the spec at a ratio. file_bytes: see meets_size. By bisection over RATIOS: a larger ratio is taken to be
+    faster. Raises OptionError where even the largest does not do.
     """
 
     def meets(ratio: float) -> bool:
-        return _meets(stage, smaller(ratio), options, seconds)
+        return meets_size(stage, smaller(ratio), options, file_bytes) and _is_fast(
+            stage, smaller(ratio), options, seconds
+        )
 
     if not meets(RATIOS[-1]):
         raise OptionError(
@@ -50,10 +55,18 @@ def weight_bytes(spec: NetworkSpec) -> int:
     return BYTES_PER_WEIGHT * network_cost(spec, edges, 1).parameters
 
 
-def _meets(stage: StagePlan, spec: NetworkSpec, options: CompressionOptions, seconds: Seconds) -> bool:
+def meets_size(
+    stage: StagePlan, spec: NetworkSpec, options: CompressionOptions, file_bytes: FileBytes | None = None
+) -> bool:
+    """Whether a network in place of a stage's is small enough, by options.target_bytes; True without such a target.
+
+    file_bytes: how large a file it will have; None for its weights in fp32. A share is one of the full weights in fp32.
+    """
     bound = options.target_bytes
-    if bound is not None and weight_bytes(spec) > bound.of(weight_bytes(stage.network)):
-        return False
+    return bound is None or (file_bytes or weight_bytes)(spec) <= bound.of(weight_bytes(stage.network))
+
+
+def _is_fast(stage: StagePlan, spec: NetworkSpec, options: CompressionOptions, seconds: Seconds) -> bool:
     bound = options.target_latency
     if bound is None:
         return True

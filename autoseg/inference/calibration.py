@@ -11,8 +11,8 @@ from autoseg.files import checksum, read_artefact, write_json
 from autoseg.inference.backends.probe import Calibrated
 
 INT8_SCHEMA = 1
-INT8_MODEL = "int8.xml"
-INT8_RECORD = "int8.json"
+INT8 = "int8"
+"""The name of the files, before their endings; where organs share a network, followed by _ and the organ's stage."""
 
 
 @dataclass(frozen=True)
@@ -43,24 +43,27 @@ class Int8Record:
         return self.dice_after >= self.dice_before - self.tolerance
 
 
-def int8_files(weights: Path) -> tuple[Path, Path]:
-    """Where the int8 form of a network lies: the structure and its values."""
-    model = weights.with_name(INT8_MODEL)
-    return model, model.with_suffix(".bin")
+def int8_files(weights: Path, organ: str | None = None) -> tuple[Path, Path]:
+    """Where the int8 form of a network lies: the structure and its values. organ: of those that share it, which."""
+    return _named(weights, organ, ".xml"), _named(weights, organ, ".bin")
 
 
-def read_int8_record(weights: Path) -> Int8Record | None:
+def _named(weights: Path, organ: str | None, ending: str) -> Path:
+    return weights.with_name(f"{INT8}{'' if organ is None else f'_{organ}'}{ending}")
+
+
+def read_int8_record(weights: Path, organ: str | None = None) -> Int8Record | None:
     """The record beside a network's file; None where it was never brought to int8, or was trained anew since.
 
     Raises FileError where a file of it is missing or not the one that was measured.
     """
-    path = weights.with_name(INT8_RECORD)
+    path = _named(weights, organ, ".json")
     if not path.exists():
         return None
     record = read_artefact(Int8Record, path, remedy="Delete it, or make it again with --trainer int8.")
     if checksum(weights) != record.weights:
         return None
-    for file, known in zip(int8_files(weights), (record.model, record.values), strict=True):
+    for file, known in zip(int8_files(weights, organ), (record.model, record.values), strict=True):
         if checksum(file) != known:
             raise FileError(
                 file, f"is not the file that {path.name} tells of.", f"Copy it again, or delete {path.name}."
@@ -68,16 +71,19 @@ def read_int8_record(weights: Path) -> Int8Record | None:
     return record
 
 
-def write_int8_record(weights: Path, record: Int8Record) -> None:
+def write_int8_record(weights: Path, record: Int8Record, organ: str | None = None) -> None:
     """Write int8.json, after the other files: while it is missing, there is no int8."""
-    write_json(weights.with_name(INT8_RECORD), record)
+    write_json(_named(weights, organ, ".json"), record)
 
 
-def find_int8(weights: Sequence[Path]) -> tuple[Calibrated, ...]:
-    """The int8 forms of a stage's networks, one per fold; empty unless every one of them was accepted."""
-    records = [read_int8_record(path) for path in weights]
+def find_int8(weights: Sequence[Path], *, organ: str | None = None) -> tuple[Calibrated, ...]:
+    """The int8 forms of a stage's networks, one per fold; empty unless every one of them was accepted.
+
+    organ: StagePlan.shared_as.
+    """
+    records = [read_int8_record(path, organ) for path in weights]
     found = [
-        Calibrated(str(int8_files(path)[0]), record.answer)
+        Calibrated(str(int8_files(path, organ)[0]), record.answer)
         for path, record in zip(weights, records, strict=True)
         if record is not None and record.accepted
     ]

@@ -149,7 +149,7 @@ def load_networks(
             options,
             volumes=volumes,
             choice=choice,
-            int8=find_int8(paths),
+            int8=find_int8(paths, organ=stage.shared_as),
         )
         for stage, paths, choice in zip(files.stages, files.weights, chosen, strict=True)
     ]

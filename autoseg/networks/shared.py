@@ -89,5 +89,10 @@ def names_of_organ(names: Iterable[str], number: int) -> dict[str, str]:
     for name in names:
         own = EACH.search(name)
         if own is None or int(own[1]) == number:
-            found[EACH.sub(".", name).removeprefix(TRUNK)] = name
+            found[ordinary_name(name)] = name
     return found
+
+
+def ordinary_name(name: str) -> str:
+    """What a tensor of a SharedNetwork is called in the network of one organ; of another network, as it is."""
+    return EACH.sub(".", name).removeprefix(TRUNK)

@@ -7,29 +7,42 @@ by tensor. What is loaded is what was saved, exactly.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from autoseg.errors import AutosegError, FileError, OptionError
-from autoseg.files import atomic_path, from_json, to_json
+from autoseg.files import atomic_path, to_json
 from autoseg.networks import construct_network
 from autoseg.networks.levels import Grid
 from autoseg.networks.packing import Layout, Packed, pack, unpack
-from autoseg.networks.shared import SharedNetwork, names_of_organ
-from autoseg.plans import NetworkSpec
+from autoseg.networks.shared import SharedNetwork
+from autoseg.networks.stored_file import (
+    NETWORK_SCHEMA,
+    PACKED_SCHEMA,
+    REMEDY,
+    StoredFile,
+    count_weights,
+    read_spec,
+    read_stored,
+)
 
-NETWORK_SCHEMA = 1
-PACKED_SCHEMA = 2
-"""Of a file with a packed tensor, which a version that knows none must refuse."""
-REMEDY = "Copy the model again, or train it again."
+__all__ = [
+    "StoredNetwork",
+    "StoredTensor",
+    "count_weights",
+    "describe_stored",
+    "load_network",
+    "load_whole_network",
+    "read_spec",
+    "save_network",
+]
+
 LAYOUT_BYTES = 160
 """What the metadata take per packed tensor: one that saves no more is left as it is."""
 
@@ -89,48 +102,40 @@ def load_network(path: Path | str, device: str = "cpu", *, organ: str | None = N
     FileError for a file that is missing, cut short, not a network, or whose weights do not fit its spec, and for a
     shared network without this organ.
     """
-    path = Path(path)
-    spec, tensors, layouts = _read_organ(path, organ)
+    return _loaded(read_stored(path).of_organ(organ), device)
+
+
+def load_whole_network(path: Path | str, device: str = "cpu") -> nn.Module:
+    """As load_network; where organs share it, the SharedNetwork itself."""
+    return _loaded(read_stored(path), device)
+
+
+def _loaded(stored: StoredFile, device: str) -> nn.Module:
     try:
         with torch.device("meta"):
-            network = construct_network(spec)
-        tensors |= {name: _unpacked(tensors, name, layout, network) for name, layout in layouts.items()}
-        network.load_state_dict({name: tensor.to(device) for name, tensor in tensors.items()}, assign=True)
+            network = construct_network(stored.spec)
+            if stored.organs:
+                network = SharedNetwork(network, stored.organs)
+        unpacked = {name: _unpacked(stored.tensors, name, one, network) for name, one in stored.layouts.items()}
+        tensors = {name: tensor.to(device) for name, tensor in (stored.tensors | unpacked).items()}
+        network.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         detail = str(error).splitlines()[-1].strip()
-        raise FileError(path, f"its weights do not fit its spec: {detail}", REMEDY) from error
+        raise FileError(stored.path, f"its weights do not fit its spec: {detail}", REMEDY) from error
     except AutosegError as error:
-        raise FileError(path, error.fact, REMEDY) from error
+        raise FileError(stored.path, error.fact, REMEDY) from error
     for parameter in network.parameters():
         parameter.requires_grad_(True)
     return network.eval()
 
 
-def read_spec(path: Path | str) -> NetworkSpec:
-    """The spec of a stored network, without its weights; errors as in load_network."""
-    path = Path(path)
-    with _opened(path) as file:
-        return _spec(file.metadata(), path)
-
-
-def count_weights(path: Path | str) -> int:
-    """How many values a stored network has, without reading them; errors as in load_network."""
-    path = Path(path)
-    with _opened(path) as file:
-        metadata = file.metadata()
-        _spec(metadata, path)
-        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
-        shapes |= {name: layout.shape for name, layout in _layouts(metadata, path).items()}
-        return sum(math.prod(shape) for shape in shapes.values())
-
-
 def describe_stored(path: Path | str) -> StoredNetwork:
     """What a file takes, tensor by tensor; errors as in load_network."""
     path = Path(path)
-    _, tensors, layouts = _read(path)
+    stored = read_stored(path)
     found = []
-    for name, tensor in tensors.items():
-        layout = layouts.get(name)
+    for name, tensor in stored.tensors.items():
+        layout = stored.layouts.get(name)
         count = tensor.numel() if layout is None else layout.count
         found.append(StoredTensor(name, count, tensor.numel() * tensor.element_size(), layout))
     header = 8 + int.from_bytes(path.read_bytes()[:8], "little")
@@ -149,58 +154,3 @@ def _unpacked(tensors: Mapping[str, Tensor], name: str, layout: Layout, network:
         return torch.from_numpy(unpack(Packed(layout, data.numpy())))
     except OptionError as error:
         raise OptionError(f"{name}: {error.fact}") from error
-
-
-def _read(path: Path) -> tuple[NetworkSpec, dict[str, Tensor], dict[str, Layout]]:
-    """The spec, the tensors as they lie in the file, and the layouts of those that are packed."""
-    with _opened(path) as file:
-        metadata = file.metadata()
-        spec, layouts = _spec(metadata, path), _layouts(metadata, path)
-        return spec, {name: file.get_tensor(name) for name in file.keys()}, layouts  # noqa: SIM118
-
-
-def _read_organ(path: Path, organ: str | None) -> tuple[NetworkSpec, dict[str, Tensor], dict[str, Layout]]:
-    """As _read; of a network that organs share, what is of one organ, under the names of an ordinary network."""
-    spec, tensors, layouts = _read(path)
-    with _opened(path) as file:
-        organs = tuple(json.loads(file.metadata().get("organs", "[]")))
-    if not organs:
-        return spec, tensors, layouts
-    if organ not in organs:
-        asked = "no organ was asked for" if organ is None else f"there is no {organ} among them"
-        raise FileError(path, f"holds the networks of {', '.join(organs)}, and {asked}.", "Name one of them.")
-    wanted = names_of_organ(tensors, organs.index(organ))
-    own = {name: layouts[stored] for name, stored in wanted.items() if stored in layouts}
-    return spec, {name: tensors[stored] for name, stored in wanted.items()}, own
-
-
-def _opened(path: Path) -> Any:
-    try:
-        return safe_open(path, framework="pt")
-    except FileNotFoundError as error:
-        raise FileError(path, "does not exist.") from error
-    except SafetensorError as error:
-        raise FileError(path, f"is not a whole safetensors file ({error}).", REMEDY) from error
-    except OSError as error:
-        raise FileError(path, f"cannot be read ({error.strerror or error}).") from error
-
-
-def _spec(metadata: dict[str, str] | None, path: Path) -> NetworkSpec:
-    metadata = metadata or {}
-    if metadata.get("schema") not in (str(NETWORK_SCHEMA), str(PACKED_SCHEMA)) or "spec" not in metadata:
-        raise FileError(path, "holds no network of autoseg.", "Give a model.safetensors out of a results folder.")
-    return from_json(NetworkSpec, _parsed(metadata["spec"], "spec", path), path)
-
-
-def _layouts(metadata: dict[str, str], path: Path) -> dict[str, Layout]:
-    values = _parsed(metadata.get("packing", "{}"), "packing", path)
-    if not isinstance(values, dict):
-        raise FileError(path, "its packing is not an object.", REMEDY)
-    return {name: from_json(Layout, layout, path) for name, layout in values.items()}
-
-
-def _parsed(text: str, what: str, path: Path) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise FileError(path, f"its {what} is not valid JSON ({error}).", REMEDY) from error

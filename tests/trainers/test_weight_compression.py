@@ -181,6 +181,47 @@ def test_compress_chains_what_is_asked_for(root: Path, full: Path) -> None:
     assert (fold / "model.safetensors").stat().st_size < (full / "model.safetensors").stat().st_size / 4
 
 
+CHAINED = ["--prune", "25,25,50", "--granularity", 1, "--threshold", "0.5,1,0.5", "--restart"]
+
+
+@pytest.mark.parametrize(
+    ("drop_of", "chosen"),
+    [
+        ("channel_pruning_02", ["channel_pruning_01", "threshold_pruning_01", "quantization_31"]),
+        ("threshold_pruning_01", ["channel_pruning_01", "channel_pruning_02", "quantization_31"]),
+    ],
+)
+def test_where_a_method_costs_too_much_the_next_one_goes_on(
+    root: Path, full: Path, monkeypatch: pytest.MonkeyPatch, drop_of: str, chosen: list[str]
+) -> None:
+    from trainers.compressing import Chain
+
+    monkeypatch.setattr(Chain, "_costs_too_much", lambda self, before, now: now.name == drop_of)
+    fold = compress("compress", *CHAINED, root=root)
+    steps = [step["name"] for step in report_of(fold)["steps"]]
+    assert [name for name in steps if name not in ("full", drop_of)] == chosen
+    assert report_of(fold)["chosen"] == chosen[-1]
+    network = load_network(fold / "model.safetensors")
+    width, before = (
+        one.spec.levels[0].encoder_widths[0] for one in (network, load_network(full / "model.safetensors"))
+    )
+    assert width == before * (3 if drop_of == "channel_pruning_02" else 2) // 4
+    assert (sparsity(network) > 0.25) == ("threshold_pruning_01" in chosen)
+
+
+def test_a_size_is_reached_by_all_methods_together(root: Path, full: Path, caplog: pytest.LogCaptureFixture) -> None:
+    size = (full / "model.safetensors").stat().st_size
+    wanted = [*CHAINED, "--methods", "channel_pruning", "quantization", "--levels", 7]
+    fold = compress("compress", *wanted, "--target-size", f"{size / 6 / 1024}K", root=root)
+    assert (fold / "model.safetensors").stat().st_size < 1.1 * size / 6
+    steps = report_of(fold)["steps"]
+    assert steps[-2]["networks"]["3d_fullres"]["bytes"] > size / 5, "no more is cut than the levels need"
+    with caplog.at_level("INFO"):
+        fold = compress("compress", *wanted, "--target-size", f"{size / 2 / 1024}K", root=root)
+    assert [step["name"] for step in report_of(fold)["steps"]] == ["full", "quantization_7"]
+    assert "No filter needs to be cut" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("trainer", "arguments", "said"),
     [

@@ -1,0 +1,127 @@
+"""The network that organs share, made smaller in every way, on a small phantom."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autoseg.compression.weights import sparsity
+from autoseg.files import checksum
+from autoseg.inference.backends import choice
+from autoseg.inference.backends.probe import answer
+from autoseg.inference.calibration import find_int8
+from autoseg.inference.manifest import MANIFEST
+from autoseg.networks.shared import SharedNetwork
+from autoseg.networks.storage import describe_stored, load_network, load_whole_network, read_spec
+from autoseg.plans import read_plans
+from dataset_conversion.phantom import write_phantom_dataset
+
+NAME = "Dataset001_Phantom"
+TRAIN = ["train", 1, "3d_two_stage", "--folds", 0, "--epochs", 1, "--iterations-per-epoch", 2, "--threads", 1]
+TRAIN += ["--precision", "fp32"]
+ORGANS = Path("stages") / "organs" / "fold_0" / "model.safetensors"
+PRUNE = ["--granularity", 1, "--prune", "50,50,50"]
+
+
+def command(name: str, *arguments: object, root: Path) -> int:
+    """Run autoseg_NAME in this process."""
+    main = importlib.import_module(f"autoseg.cli.{name}").main
+    return main([*map(str, arguments), "--root", str(root)])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_measuring() -> Iterator[None]:
+    from autoseg.compression.latency import Latency
+
+    def latency(stage: object, networks: list, *, device: str) -> Latency:
+        return Latency(tuple(1.0 for _ in networks), "none")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("autoseg.compression.latency.measured_latency", latency)
+        patched.setattr("trainers.measures.measured_latency", latency)
+        patched.setattr(choice, "ask", lambda request: answer(request).trials)
+        patched.setattr("trainers.int8.PATCHES", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a trained model of a locator and one network for all organs."""
+    root = tmp_path_factory.mktemp("workspace")
+    write_phantom_dataset(root / "raw" / NAME, cases=5, test_cases=1, shape=(16, 16, 16))
+    small = ["--base-filters", 8, "--pooling", 2, "--patch-size", "16,16,16", "--device", "cpu", "--budget", "60s"]
+    shared = ["--two-stage", "always", "--organ-models", "shared", "-c", "3d_two_stage"]
+    assert command("plan_and_preprocess", "-d", 1, *small, *shared, root=root) == 0
+    assert command(*TRAIN, root=root) == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def full(root: Path) -> Path:
+    return root / "results" / NAME / "two_stage__plans__3d_two_stage"
+
+
+def compress(root: Path, trainer: str, *more: object) -> Path:
+    assert command(*TRAIN, "--trainer", trainer, *more, root=root) == 0
+    return root / "results" / NAME / f"{trainer}__plans__3d_two_stage"
+
+
+def predicts(root: Path, model: Path, *more: object) -> list[dict]:
+    """Predict the test case; gives the engines of the stages."""
+    out = root / f"out_{model.name}"
+    words = ["predict", "--model", model, "-i", root / "raw" / NAME / "imagesTs", "-o", out, *more]
+    assert command(*words, root=root) == 0
+    assert len(list(out.glob("*.nii.gz"))) == 1
+    ((*engines,),) = json.loads((out / MANIFEST).read_text())["engines"]
+    return engines
+
+
+@pytest.mark.parametrize("criterion", ["magnitude", "taylor"])
+def test_its_channels_are_cut_for_all_organs_alike(root: Path, full: Path, criterion: str) -> None:
+    more = ["--prune-criterion", criterion, "--distil-features", 0.1, "--restart"]
+    pruned = compress(root, "channel_pruning", *PRUNE, "--compress-stages", "organs", *more)
+    before, after = read_spec(full / ORGANS), read_spec(pruned / ORGANS)
+    assert after.levels[0].encoder_widths[0] == before.levels[0].encoder_widths[0] // 2
+    stages = read_plans(pruned / "plans.json").stages
+    organs = [stage for stage in stages.values() if stage.region]
+    assert {stage.network for stage in organs} == {after}
+    assert isinstance(load_whole_network(pruned / ORGANS), SharedNetwork)
+    locator = Path("stages") / "locate" / "fold_0" / "model.safetensors"
+    assert checksum(pruned / locator) == checksum(full / locator)
+    (report,) = json.loads((pruned / "compression.json").read_text())["steps"][1]["networks"].items()
+    parameters = sum(value.numel() for value in load_whole_network(pruned / ORGANS).parameters())
+    assert (report[0], report[1]["parameters"]) == ("organs", parameters)
+    assert report[1]["bytes"] == (pruned / ORGANS).stat().st_size
+    predicts(root, pruned, "--backend", "torch")
+
+
+def test_one_of_the_organs_stands_for_all(root: Path, full: Path) -> None:
+    organ = next(name for name, stage in read_plans(full / "plans.json").stages.items() if stage.region)
+    pruned = compress(root, "channel_pruning", *PRUNE, "--compress-stages", organ, "--restart")
+    assert set(json.loads((pruned / "course.json").read_text())["stages"]) == {
+        stage.name for stage in read_plans(full / "plans.json").stages.values() if stage.region
+    }
+
+
+def test_all_methods_in_turn(root: Path, full: Path) -> None:
+    methods = ["--methods", "channel_pruning", "threshold_pruning", "quantization", "int8", "--int8-tolerance", 1]
+    more = ["--threshold", "0.5,1,0.5", "--validate-whole", 1]
+    model = compress(root, "compress", *PRUNE, *methods, *more)
+    whole = load_whole_network(model / ORGANS)
+    assert isinstance(whole, SharedNetwork)
+    assert sparsity(whole) > 0.25
+    stored = describe_stored(model / ORGANS)
+    assert any(one.layout is not None and one.layout.levels == 31 for one in stored.tensors)
+    plain = sum(one.bytes for one in describe_stored(full / ORGANS).tensors)
+    assert sum(one.bytes for one in stored.tensors) < plain / 2
+    organs = [stage for stage in read_plans(model / "plans.json").stages.values() if stage.region]
+    forms = [find_int8([model / ORGANS], organ=stage.name) for stage in organs]
+    assert all(len(form) == 1 for form in forms)
+    assert len({checksum(Path(form[0].file)) for form in forms} | {form[0].answer for form in forms}) > len(organs)
+    assert load_network(model / ORGANS, organ=organs[0].name).spec == organs[0].network
+    engines = predicts(root, model, "--precision", "int8")
+    assert {engine["precision"] for engine in engines} == {"int8"}

@@ -1,0 +1,58 @@
+"""How large a network's file will be after the methods that follow channel pruning: they are tried beforehand."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoseg.compression.quantization import QuantizationOptions, bake, quantize
+from autoseg.compression.search import BYTES_PER_WEIGHT, FileBytes, weight_bytes
+from autoseg.compression.threshold_pruning import threshold_masks, zero_masked
+from autoseg.inference.model_files import WEIGHTS
+from autoseg.networks.storage import describe_stored, load_whole_network, save_network
+from autoseg.plans import NetworkSpec, StagePlan
+
+if TYPE_CHECKING:
+    from trainers.compressing import Chain
+
+
+def followed_by(chain: Chain) -> dict[str, Any]:
+    """The methods that make files smaller after channel pruning, with what they are told; empty without any."""
+    options, found = chain.compression, {}
+    if "threshold_pruning" in chain.methods:
+        found["threshold_pruning"] = [options.threshold_schedule[-1], options.threshold_scale]
+    if "quantization" in chain.methods:
+        found["quantization"] = [options.levels, options.level_range]
+    return found
+
+
+def expected_bytes(chain: Chain, stage: StagePlan) -> FileBytes | None:
+    """The size of the file of a network in place of a stage's; None where nothing follows channel pruning.
+
+    The methods are applied to the uncompressed network as it is: its file's header, and per weight as many bytes as it
+    then has. Training in between moves the weights, and so this a little.
+    """
+    methods, options = followed_by(chain), chain.compression
+    if not methods:
+        return None
+    place = replace(chain.job, folder=chain.source).stage_folder(stage)
+    network = load_whole_network(place / f"fold_{chain.job.fold_names[0]}" / WEIGHTS)
+    if "threshold_pruning" in methods:
+        threshold, scale = methods["threshold_pruning"]
+        zero_masked(network, threshold_masks(network, threshold, relative=scale == "layer"))
+    if "quantization" in methods:
+        quantize(network, QuantizationOptions(options.levels, options.level_range))
+    grids = bake(network)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / WEIGHTS
+        save_network(path, network, grids)
+        stored = describe_stored(path)
+    count = sum(tensor.count for tensor in stored.tensors)
+    share = (stored.file_bytes - stored.header_bytes) / (BYTES_PER_WEIGHT * count)
+
+    def file_bytes(spec: NetworkSpec) -> float:
+        return stored.header_bytes + share * weight_bytes(spec)
+
+    return file_bytes
