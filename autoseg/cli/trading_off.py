@@ -179,6 +179,7 @@ class TradingOff:
         words = ["--model", str(entrant.files.folder), "-i", str(self.cases[0]), "-o", str(self._predicted(entrant))]
         words += ["--backend", candidate.backend, "--precision", candidate.precision, "--device", device]
         words += ["--folds", *entrant.files.folds, "--workers", "0"]
+        words += ["--no-postprocessing"] if self.arguments.images is None else []  # it was chosen on these cases
         return (*words, *(["--threads", str(self.arguments.threads)] if self.arguments.threads else []))
 
     def _made_from(self, entrant: Entrant) -> str:

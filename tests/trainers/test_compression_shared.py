@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
-from autoseg.compression.weights import sparsity
+from autoseg.compression.weights import convolution_weights, sparsity
 from autoseg.files import checksum
 from autoseg.inference.backends import choice
 from autoseg.inference.backends.probe import answer
@@ -105,6 +106,26 @@ def test_one_of_the_organs_stands_for_all(root: Path, full: Path) -> None:
     assert set(json.loads((pruned / "course.json").read_text())["stages"]) == {
         stage.name for stage in read_plans(full / "plans.json").stages.values() if stage.region
     }
+
+
+def test_its_small_weights_become_zero(root: Path, full: Path) -> None:
+    model = compress(root, "threshold_pruning", "--threshold", "0.8,1,0.8", "--compress-stages", "organs")
+    network, before = (load_whole_network(folder / ORGANS) for folder in (model, full))
+    assert isinstance(network, SharedNetwork)
+    assert sparsity(before) < 0.01
+    assert 0.3 < sparsity(network) < 0.9
+    assert (model / ORGANS).stat().st_size == describe_stored(model / ORGANS).file_bytes
+    predicts(root, model, "--backend", "torch")
+
+
+def test_its_weights_come_to_levels(root: Path) -> None:
+    model = compress(root, "quantization", "--levels", 3, "--level-range", 0.3, "--compress-stages", "organs")
+    network = load_whole_network(model / ORGANS)
+    assert isinstance(network, SharedNetwork)
+    values = torch.cat([weight.detach().flatten() for weight in convolution_weights(network).values()]).unique()
+    torch.testing.assert_close(values, torch.tensor([-0.3, 0.0, 0.3]))
+    assert any(one.layout is not None and one.layout.levels == 3 for one in describe_stored(model / ORGANS).tensors)
+    predicts(root, model, "--backend", "torch")
 
 
 def test_all_methods_in_turn(root: Path, full: Path) -> None:
