@@ -53,7 +53,7 @@ def test_rows_are_in_the_order_of_their_numbers() -> None:
 def test_the_text_table_has_its_notes_and_tells_of_a_busy_machine() -> None:
     text = text_table(results(load=1.7))
     assert "a1: prepare a|b: np 1" in text
-    assert "not idle before it (load 1.7)" in text
+    assert "not idle before it (1.7 cores busy)" in text
     assert "not idle" not in text_table(results())
 
 

@@ -143,9 +143,9 @@ def whole_prediction(bench: Bench, results: Results) -> Measured:
     request = {"folder": str(folder), "classes": case.classes, "shape": list(case.shape),
                "spacing_mm": list(case.spacing_mm), "grid_mm": case.grid_mm}  # fmt: skip
     bench.measure_ours("autoseg_many_classes", request)
-    words = ["--model", folder / "model__3d_fullres", "-i", folder / "images", "-o", folder / "out", "--device", "cpu"]
-    words += ["--memory", "4G"] if _has_memory_option(bench) else []
-    usage: Usage = bench.run_ours("predict", *words, log="e7")
+    words = ["--model", folder / "model__3d_fullres", "-i", folder / "images", "-o", folder / "out"]
+    options = ["--device", "cpu", *(["--memory", "4G"] if _has_memory_option(bench) else [])]
+    usage: Usage = bench.run_ours("predict", *words, *options, log="e7")
     what = f"autoseg_predict, {case.classes} classes, {'x'.join(map(str, case.shape[::-1]))}"
     note = f"network of widths 8-16-32, grid of {case.grid_mm} mm; the peer cannot export it in this memory"
     lines = (
@@ -154,7 +154,7 @@ def whole_prediction(bench: Bench, results: Results) -> Measured:
         Line("e7.wall", f"{what}: wall clock", "s", (), (usage.wall_seconds,)),
     )  # fmt: skip
     bench.fresh("e7")
-    return Measured(lines, (f"autoseg_predict {' '.join(str(word) for word in words)}",))
+    return Measured(lines, (f"autoseg_predict --model MODEL -i IMAGES -o OUT {' '.join(options)}",))
 
 
 def _has_memory_option(bench: Bench) -> bool:

@@ -89,7 +89,7 @@ def median(values: Sequence[float]) -> float | None:
 class Finished:
     """A benchmark that was run to its end.
 
-    date: of its end, ISO. load: the machine's load average before it began. commands: that reproduce it by hand.
+    date: of its end, ISO. load: cores that others kept busy before it began. commands: that reproduce it by hand.
     details: everything else that was seen, such as all settings of the peer that were tried.
     """
 

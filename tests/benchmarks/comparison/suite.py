@@ -25,6 +25,8 @@ from comparison.table import markdown_table, rewrite_page, text_table
 PAGE = REPOSITORY / "documentation" / "explanation" / "performance.md"
 THREAD_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Variables that slow down one side or both: told where they are set."""
+IDLE_SECONDS = 2.0
+"""For which the machine is watched before each benchmark."""
 Benchmark = Callable[[Bench, Results], Measured]
 BENCHMARKS: dict[str, Benchmark] = {
     "a1": preparation.small_cases,
@@ -154,7 +156,7 @@ def chosen(only: Sequence[str], minutes: Sequence[int]) -> dict[str, Benchmark]:
 
 
 def _finish(key: str, benchmark: Benchmark, bench: Bench, results: Results) -> Finished:
-    load, began = os.getloadavg()[0], time.perf_counter()
+    load, began = _busy_cores(), time.perf_counter()
     if key not in WITHOUT_PEER:
         bench.peer  # noqa: B018 - installed before the clock runs
     measured = benchmark(bench, results)
@@ -163,14 +165,22 @@ def _finish(key: str, benchmark: Benchmark, bench: Bench, results: Results) -> F
     return Finished(date, seconds, load, measured.lines, measured.commands, measured.details or {})
 
 
+def _busy_cores() -> float:
+    """How many cores others keep busy. The load average would count the benchmark before."""
+    import psutil
+
+    return float(psutil.cpu_percent(IDLE_SECONDS) / 100 * (psutil.cpu_count() or 1))
+
+
 def _identity(bench: Bench) -> RunIdentity:
     import psutil
     import torch
 
-    from autoseg.runtime.cache import processor_name
+    from autoseg.runtime.cache import processor_generation, processor_name
 
     memory = psutil.virtual_memory().total / 1024**3
-    machine = f"{processor_name()}, {bench.cores} cores, {memory:.0f} GiB, Python {sys.version.split()[0]}"
+    machine = f"{processor_name()} ({processor_generation()}), {bench.cores} cores, {memory:.0f} GiB"
+    machine += f", Python {sys.version.split()[0]}"
     limits = "".join(f", {name}={os.environ[name]}" for name in THREAD_LIMITS if name in os.environ)
     machine += f", torch {torch.__version__}{limits}"
     return RunIdentity(_commit(), PEER.replace("==", " "), machine, bench.quick)

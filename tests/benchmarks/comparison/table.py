@@ -73,7 +73,9 @@ def notes_of(results: Results) -> list[str]:
         texts = dict.fromkeys(f"{line.what}: {line.note}" for line in benchmark.lines if line.note)
         notes += [f"{key}: {text}" for text in texts]
         if benchmark.load > BUSY_LOAD:
-            notes.append(f"{key}: the machine was not idle before it (load {benchmark.load:.1f}): no fair figures.")
+            notes.append(
+                f"{key}: the machine was not idle before it ({benchmark.load:.1f} cores busy): no fair figures."
+            )
     return notes
 
 
