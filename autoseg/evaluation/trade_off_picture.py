@@ -24,25 +24,48 @@ def draw_trade_off(path: Path, trade_off: TradeOff) -> None:
     _draw(size, trade_off, lambda one: one.bytes / MEGA)
     time.set(xlabel="seconds per case", ylabel="mean Dice", title=f"{len(trade_off.cases)} cases")
     size.set(xlabel="size of the files in MB")
-    handles, labels = time.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper")
+    figure.legend(handles=_keys(trade_off), loc="outside right upper")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=100)
 
 
 def _draw(axes: Any, trade_off: TradeOff, cost: Callable[[Measured], float]) -> None:
-    kinds = list(dict.fromkeys(one.kind for one in trade_off.measured))
-    engines = list(dict.fromkeys(one.engine for one in trade_off.measured))
+    kinds, engines = _kinds(trade_off), _engines(trade_off)
     front = unbeaten(trade_off.measured)
     for one in trade_off.measured:
         if one.dice.mean is None:
             continue
         color, marker = f"C{kinds.index(one.kind)}", MARKERS[engines.index(one.engine) % len(MARKERS)]
-        label = f"{one.kind}, {one.engine}"
-        axes.plot(cost(one), one.dice.mean, marker, color=color, label=label, linestyle="none")
+        axes.plot(cost(one), one.dice.mean, marker, color=color, linestyle="none")
         if one.dice.low is not None:
             axes.vlines(cost(one), one.dice.low, one.dice.high, color=color, linewidth=0.8)
         if one in front:
             axes.plot(cost(one), one.dice.mean, "o", markersize=13, fillstyle="none", color="black")
     axes.set_xscale("log")
     axes.grid(visible=True, which="both", alpha=0.2)
+
+
+def _keys(trade_off: TradeOff) -> list[Any]:
+    """What the colours mean, and then the markers: few enough for a legend, however many models there are."""
+    from matplotlib.lines import Line2D
+
+    kinds = [
+        Line2D([], [], color=f"C{number}", marker="s", linestyle="none", label=kind)
+        for number, kind in enumerate(_kinds(trade_off))
+    ]
+    engines = [
+        Line2D([], [], color="grey", marker=MARKERS[number % len(MARKERS)], linestyle="none", label=engine)
+        for number, engine in enumerate(_engines(trade_off))
+    ]
+    ring = Line2D(
+        [], [], color="black", marker="o", fillstyle="none", markersize=13, linestyle="none", label="not beaten"
+    )
+    return [*kinds, *engines, ring]
+
+
+def _kinds(trade_off: TradeOff) -> list[str]:
+    return list(dict.fromkeys(one.kind for one in trade_off.measured))
+
+
+def _engines(trade_off: TradeOff) -> list[str]:
+    return list(dict.fromkeys(one.engine for one in trade_off.measured))
