@@ -68,10 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(arguments: argparse.Namespace) -> int:
     """Train and tell the result."""
-    from autoseg.runtime.allocator import keep_freed_memory
     from autoseg.workspace import Workspace
 
-    keep_freed_memory()
     workspace = Workspace.open(arguments.root)
     name = workspace.dataset_name(arguments.dataset)
     plans = _read_plans(workspace.plans_file(name, arguments.plans_name), arguments.dataset)
@@ -84,10 +82,12 @@ def make_trainer(workspace: Workspace, name: str, plans: Plans, arguments: argpa
     """The trainer of a dataset's configuration, ready to run; nothing is written. name: the dataset's full one."""
     from autoseg.dataset import read_dataset
     from autoseg.registry import resolve
+    from autoseg.runtime.allocator import keep_freed_memory
     from trainers import TRAINERS
     from trainers.job import Job
     from trainers.usual import usual_trainer_name
 
+    keep_freed_memory()
     options = _training_options(arguments)
     stages = plans.configuration_stages(arguments.configuration)
     trainer_name = arguments.trainer or usual_trainer_name(stages)

@@ -13,7 +13,7 @@ def keep_freed_memory() -> bool:
     """Have the process keep what it frees, for steps that allocate the same again and again; whether that was done.
 
     glibc otherwise gives each freed block over 32 MiB back to the system, and the next one arrives as pages of zeros,
-    one fault each: with those a copy takes five to eight times as long (decision 0020). What the user set (MALLOC_...,
+    one fault each: with those a copy takes five to eight times as long (decision 0140). What the user set (MALLOC_...,
     GLIBC_TUNABLES, another allocator by LD_PRELOAD) is left alone, as is every system without glibc.
     """
     if any(name.startswith(("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")) for name in os.environ):
