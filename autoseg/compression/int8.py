@@ -24,15 +24,24 @@ from autoseg.inference.backends.probe import ProbeRequest, lone_phantom, sampled
 from autoseg.plans import Ints
 
 INSTALL = 'python -m pip install -c constraints.txt -e ".[int8]"'
+PACKAGES = ("openvino", "nncf")
 PATCHES = 64
 """By which a network is calibrated; more take longer, all of them are held in memory."""
 
 
+def is_installed() -> bool:
+    """Whether what int8 needs is there."""
+    return not _missing()
+
+
 def check_installed() -> None:
     """Raise OptionError where what int8 needs is not installed, with the command that does."""
-    missing = [package for package in ("openvino", "nncf") if find_spec(package) is None]
-    if missing:
+    if missing := _missing():
         raise OptionError(f"int8 needs {' and '.join(missing)}, not installed here.", f"Run {INSTALL}.")
+
+
+def _missing() -> list[str]:
+    return [package for package in PACKAGES if find_spec(package) is None]
 
 
 def calibrate(network: nn.Module, patches: Iterable[torch.Tensor], patch_size: Ints, path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from autoseg.compression.int8 import is_installed
 from autoseg.files import to_json
 from comparison.bench import Bench, Measured, in_turn, values
 from comparison.datasets import HIPPOCAMPUS, SAME_PLANS, SamePlans, hippocampus, same_plans
@@ -52,12 +53,13 @@ def prediction(bench: Bench, results: Results) -> Measured:
     """d1: Hippocampus and larger volumes, flips 0 and 7, with untrained networks of one plan."""
     plans = same_plans(bench)
     model = _untrained_models(bench, plans)
+    int8 = _untrained_models(bench, plans, int8=True) if is_installed() else None
     small, large = _small(bench, plans), _large(bench, plans)
     setting, tried = _best_setting(bench, plans, small)
     lines: list[Line] = []
     for inputs, flips in ((small, 0), (small, 7), (large, 0), (large, 7)):
         repeats = bench.repeats if inputs is small and not flips else 1
-        lines += _compare(bench, plans, model, inputs, flips=flips, setting=setting, repeats=repeats)
+        lines += _compare(bench, plans, (model, int8), inputs, flips=flips, setting=setting, repeats=repeats)
     lines += _single(bench, plans, model, small, setting)
     told = ", ".join(f"{name}: {run.per_case:.2f} s" for name, run in tried.items())
     note = f"untrained, {plans.text}, overlap .5; seconds per case of the peer without flips: {told}"
@@ -80,14 +82,20 @@ def peer_words(
     return [*words, "-i", str(images), "-o", str(out), *setting, *([] if flips else ["--disable_tta"])]
 
 
-def _untrained_models(bench: Bench, plans: SamePlans) -> Path:
-    """A network with random weights on both sides; autoseg's model folder."""
-    folder = bench.root / "untrained" / "model__3d_fullres"
+def _untrained_models(bench: Bench, plans: SamePlans, *, int8: bool = False) -> Path:
+    """A network with random weights on both sides; autoseg's model folder. int8: which computes in int8."""
+    folder = bench.root / "untrained" / ("int8__3d_fullres" if int8 else "model__3d_fullres")
     checkpoint = plans.peer / "results" / HIPPOCAMPUS / "nnUNetTrainer__nnUNetPlans__3d_fullres" / "fold_0"
     if not (checkpoint / "checkpoint_final.pth").exists():
         environment = bench.peer_environment(plans.peer)
         bench.measure_peer("peer_untrained_model", {"dataset": HIPPOCAMPUS}, environment)
-    request = {"root": str(bench.root), "dataset": HIPPOCAMPUS, "plans": SAME_PLANS, "folder": str(folder)}
+    request = {
+        "root": str(bench.root),
+        "dataset": HIPPOCAMPUS,
+        "plans": SAME_PLANS,
+        "folder": str(folder),
+        "int8": int8,
+    }
     bench.measure_ours("autoseg_untrained_model", request)
     return folder
 
@@ -115,21 +123,38 @@ def _best_setting(bench: Bench, plans: SamePlans, inputs: Inputs) -> tuple[str, 
 
 
 def _compare(
-    bench: Bench, plans: SamePlans, model: Path, inputs: Inputs, *, flips: int, setting: str, repeats: int
+    bench: Bench,
+    plans: SamePlans,
+    models: tuple[Path, Path | None],
+    inputs: Inputs,
+    *,
+    flips: int,
+    setting: str,
+    repeats: int,
 ) -> list[Line]:
-    _ours(bench, model, inputs.images, flips=flips)  # what autoseg measures of this machine is remembered from here on
-    theirs, mine = in_turn(
-        lambda: _peer(bench, plans, inputs, flips=flips, setting=SETTINGS[setting]),
-        lambda: _ours(bench, model, inputs.images, flips=flips),
-        repeats,
-    )
+    """models: autoseg's, as it is and, where that can be had, in int8."""
+
+    def ours() -> list[Run]:
+        return [_ours(bench, model, inputs.images, flips=flips) for model in models if model]
+
+    ours()  # what autoseg measures of this machine is remembered from here on
+    theirs, mine = in_turn(lambda: _peer(bench, plans, inputs, flips=flips, setting=SETTINGS[setting]), ours, repeats)
     key, what = f"d.{inputs.name}.{flips}", f"predict {inputs.what}, {flips} flips"
-    lines = [
-        Line(f"{key}.case", f"{what}: per case", "s", values(theirs, "per_case"), values(mine, "per_case"), FASTER)
-    ]
-    lines.append(Line(f"{key}.startup", f"{what}: start-up", "s", values(theirs, "startup"), values(mine, "startup")))
+    usual = _lines(key, what, theirs, [runs[0] for runs in mine])
+    if models[1] is None:
+        return usual
+    return usual + _lines(f"{key}.int8", f"{what}, in int8", theirs, [runs[1] for runs in mine])
+
+
+def _lines(key: str, what: str, theirs: Sequence[Run], mine: Sequence[Run]) -> list[Line]:
+    seconds = values(theirs, "per_case"), values(mine, "per_case")
+    startup = values(theirs, "startup"), values(mine, "startup")
     peaks = values(theirs, "peak_bytes"), values(mine, "peak_bytes")
-    return [*lines, Line(f"{key}.memory", f"{what}: peak memory", "bytes", *peaks)]
+    return [
+        Line(f"{key}.case", f"{what}: per case", "s", *seconds, FASTER),
+        Line(f"{key}.startup", f"{what}: start-up", "s", *startup),
+        Line(f"{key}.memory", f"{what}: peak memory", "bytes", *peaks),
+    ]
 
 
 def _single(bench: Bench, plans: SamePlans, model: Path, inputs: Inputs, setting: str) -> list[Line]:
