@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +12,15 @@ import numpy as np
 from autoseg.air import count_in_air
 from autoseg.cropping import nonzero_box
 from autoseg.dataset import Case
-from autoseg.errors import FileError
+from autoseg.errors import AutosegError, FileError
 from autoseg.geometry import Box, Geometry, Triple
 from autoseg.intensities import IntensitySample, sample_intensities
 from autoseg.labels import Labels
+from autoseg.memory import available_memory_bytes
+
+BYTES_PER_CHANNEL, BYTES_PER_VOXEL = 8, 16
+"""Held per voxel while a case is measured: a channel as float32 and what is copied of it; labels, masks, components."""
+MEMORY_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,21 @@ class CaseMeasure:
     not_contoured: tuple[str, ...]
     classes: dict[str, ClassMeasure]
     intensities: tuple[IntensitySample, ...]
+
+
+def affordable_readers(cases: Sequence[Case]) -> int:
+    """How many cases, each as large as the largest, can be checked or measured at once in the free memory; at least 1.
+
+    By the headers; a file that cannot be read is left to the check.
+    """
+    from autoseg.io import read_geometry
+
+    most = 1.0
+    for case in cases:
+        with suppress(AutosegError):
+            voxels = float(np.prod(read_geometry(case.images[0]).shape))
+            most = max(most, voxels * (BYTES_PER_CHANNEL * len(case.images) + BYTES_PER_VOXEL))
+    return max(1, int(available_memory_bytes() * MEMORY_SHARE / most))
 
 
 def measure_case(case: Case, labels: Labels, points: int, *, ct: int | None = None) -> CaseMeasure:

@@ -29,6 +29,7 @@ from autoseg.networks.storage import save_network
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels, PreparedStore
 from autoseg.runtime import autocast
+from autoseg.runtime.allocator import give_back_freed_memory
 from autoseg.runtime.gpu import is_gpu, make_ready
 from autoseg.training.checkpoint import Checkpoints
 from autoseg.training.hooks import EarlyStopping, LearningRate, Validation, WeightAverage, WholeVolumeValidation
@@ -126,6 +127,7 @@ def trained(
     average = WeightAverage(network, settings.weight_average)
     hooks = [*additions.hooks, *_hooks(task, settings, average), Checkpoints(task.checkpoint, to_json(settings))]
     _loop(task, settings, network, hooks, additions.teaching).run()
+    give_back_freed_memory()
     if additions.teaching is not None:
         additions.teaching.end()
     return average.network

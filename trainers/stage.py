@@ -102,7 +102,8 @@ class StageTraining:
         if earlier is not None:
             earlier.refuse_other(record, task.folder)
         if not task.model_file.exists():
-            record.write(task.record_file)
+            if earlier is None or not task.checkpoint.exists():  # a checkpoint may refuse these settings
+                record.write(task.record_file)
             return settings
         changed = earlier.changed_settings(settings) if earlier is not None else ""
         with_others = f" with other settings ({changed})" if changed else ""

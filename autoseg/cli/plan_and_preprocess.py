@@ -85,10 +85,13 @@ def plan_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace)
     fingerprint_file = workspace.prepared(name) / "fingerprint.json"
     fingerprint = None if arguments.check_only else _fresh_fingerprint(fingerprint_file, dataset)
     if fingerprint is None:
-        _check(dataset, arguments.workers)
+        from autoseg.measuring import affordable_readers
+
+        workers = min(arguments.workers, affordable_readers(dataset.cases))
+        _check(dataset, workers)
         if arguments.check_only:
             return None
-        fingerprint = _measure(dataset, arguments.workers)
+        fingerprint = _measure(dataset, workers)
         if not arguments.dry_run:
             from autoseg.fingerprint import write_fingerprint
 
@@ -178,9 +181,10 @@ def _cpu_memory(available_bytes: int) -> int:
 
 
 def _seconds_per_multiply_add(device: str) -> float | None:
-    """Of this machine; None for a GPU that is not here."""
-    from autoseg.runtime import choose_device, seconds_per_multiply_add
+    """Of this machine, with the threads that training will have; None for a GPU that is not here."""
+    from autoseg.runtime import choose_device, seconds_per_multiply_add, use_threads
 
+    use_threads()
     return seconds_per_multiply_add(device) if device in ("cpu", choose_device()) else None
 
 

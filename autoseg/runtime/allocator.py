@@ -8,6 +8,8 @@ import os
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
 NEVER = -1  # as a threshold
 
+_kept = False
+
 
 def keep_freed_memory() -> bool:
     """Have the process keep what it frees, for steps that allocate the same again and again; whether that was done.
@@ -22,4 +24,12 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # no glibc: a Mac, Windows, musl
         return False
-    return bool(mallopt(MMAP_MAX, 0)) and bool(mallopt(TRIM_THRESHOLD, NEVER))
+    global _kept
+    _kept = bool(mallopt(MMAP_MAX, 0)) and bool(mallopt(TRIM_THRESHOLD, NEVER))
+    return _kept
+
+
+def give_back_freed_memory() -> None:
+    """Where freed memory is kept, give it back this once: before something else that looks at what is free."""
+    if _kept:
+        ctypes.CDLL(None).malloc_trim(0)

@@ -90,7 +90,7 @@ class Checkpoints(Hook):
             hook.restore(state["hooks"].get(type(hook).__name__, {}))
         torch.set_rng_state(state["random"])
         if torch.cuda.is_available() and state["random_cuda"]:
-            torch.cuda.set_rng_state_all(state["random_cuda"])
+            torch.cuda.set_rng_state_all(state["random_cuda"][: torch.cuda.device_count()])
         loop.stop = state["stop"]
         loop.continue_from(iteration=state["iteration"], epoch=state["epoch"], seconds=state["seconds"])
 

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from autoseg.cli.plan_and_preprocess import _cpu_memory, main
 from autoseg.geometry import Geometry
@@ -80,6 +82,36 @@ def test_a_changed_file_is_measured_again(root: Path, capsys: pytest.CaptureFixt
     capsys.readouterr()
     assert run(root) == 0
     assert "no file has changed" not in capsys.readouterr().out
+
+
+def test_the_machine_is_measured_with_the_threads_of_a_training(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    monkeypatch.setattr("autoseg.runtime.threads.usable_cores", lambda: 1)
+    monkeypatch.setattr(
+        "autoseg.runtime.seconds_per_multiply_add", lambda device: threads.append(torch.get_num_threads()) or 1e-11
+    )
+    try:
+        assert run(root, "--dry-run") == 0
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1]
+
+
+def test_little_memory_has_one_case_read_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    def in_threads(function: Callable, items: Sequence, workers: int) -> Iterator:
+        taken.append(workers)
+        return map(function, items)
+
+    for module in ("autoseg.checking", "autoseg.fingerprint"):
+        monkeypatch.setattr(f"{module}.in_threads", in_threads)
+    assert run(root, "--dry-run") == 0
+    monkeypatch.setattr("autoseg.measuring.available_memory_bytes", lambda: 1)
+    assert run(root, "--dry-run") == 0
+    assert taken == [2, 2, 1, 1]
 
 
 def test_a_dry_run_writes_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

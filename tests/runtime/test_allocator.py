@@ -24,17 +24,40 @@ for _ in range(5):
 print(json.dumps([kept, faults() - before]))
 """
 
+SIZE_AFTER_FREEING = """
+import json, os, sys
+from autoseg.runtime.allocator import give_back_freed_memory, keep_freed_memory
+
+def pages(): return int(open("/proc/self/statm").read().split()[1])
+keep_freed_memory()
+arrays = [bytearray(2**20) for _ in range(256)]
+held, keeper = pages(), bytearray(2**20)
+del arrays
+freed = pages()
+give_back_freed_memory()
+print(json.dumps([freed / held, pages() / held]))
+"""
+
 
 def answer_of(how: str, **environment: str) -> tuple[bool, int]:
+    kept, faults = said(FAULTS_OF_COPIES, how, **environment)
+    return bool(kept), int(faults)
+
+
+def said(program: str, *arguments: str, **environment: str) -> list[float]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_", "LD_PRE"))}
-    words = [sys.executable, "-c", FAULTS_OF_COPIES, how]
+    words = [sys.executable, "-c", program, *arguments]
     there = Path(__file__).parents[2]
     done = subprocess.run(words, check=True, capture_output=True, cwd=there, env={**clean, **environment})
-    kept, faults = json.loads(done.stdout)
-    return kept, faults
+    return list(json.loads(done.stdout))
 
 
-@pytest.mark.skipif(not hasattr(os, "confstr") or "glibc" not in os.confstr("CS_GNU_LIBC_VERSION"), reason="no glibc")
+glibc = pytest.mark.skipif(
+    not hasattr(os, "confstr") or "glibc" not in os.confstr("CS_GNU_LIBC_VERSION"), reason="no glibc"
+)
+
+
+@glibc
 def test_copies_of_a_large_array_take_no_new_pages() -> None:
     pages = 5 * 2**26 // os.sysconf("SC_PAGE_SIZE")
     assert answer_of("given back")[1] > 0.9 * pages
@@ -47,3 +70,10 @@ def test_copies_of_a_large_array_take_no_new_pages() -> None:
 def test_what_the_user_set_is_left_alone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "")
     assert not keep_freed_memory()
+
+
+@glibc
+def test_what_is_kept_can_be_given_back_once() -> None:
+    freed, given_back = said(SIZE_AFTER_FREEING)
+    assert freed > 0.9
+    assert given_back < 0.2

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,3 +53,46 @@ def test_an_iteration_is_estimated_by_its_multiply_adds(monkeypatch: pytest.Monk
 def test_nothing_is_announced_for_what_is_trained() -> None:
     stage: Any = SimpleNamespace(network_name="3d_fullres")
     assert StageTraining(SimpleNamespace(), stage).announcement(0) == "3d_fullres: trained already."  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Stands for a FittingRecord: of these settings."""
+
+    settings: str
+
+    @classmethod
+    def of(cls, settings: str, *rest: object) -> Record:
+        return cls(settings)
+
+    @classmethod
+    def read(cls, path: Path) -> Record | None:
+        return cls(path.read_text()) if path.exists() else None
+
+    def write(self, path: Path) -> None:
+        path.write_text(self.settings)
+
+    def refuse_other(self, other: Record, folder: Path) -> None:
+        assert folder.is_dir()
+
+
+@pytest.mark.parametrize(("has_checkpoint", "recorded"), [(True, "of the checkpoint"), (False, "other")])
+def test_settings_that_the_checkpoint_may_refuse_do_not_replace_its_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_checkpoint: bool, recorded: str
+) -> None:
+    monkeypatch.setattr("trainers.stage.FittingRecord", Record)
+    task: Any = SimpleNamespace(
+        folder=tmp_path,
+        record_file=tmp_path / "training.json",
+        model_file=tmp_path / "model.safetensors",
+        checkpoint=tmp_path / "checkpoint_latest.safetensors",
+        cases=None,
+    )
+    task.record_file.write_text("of the checkpoint")
+    if has_checkpoint:
+        task.checkpoint.touch()
+    job: Any = SimpleNamespace(options=SimpleNamespace(precision="fp32"), plans=None, making=None)
+    training = StageTraining(job, SimpleNamespace())  # type: ignore[arg-type]
+    vars(training)["settings"] = "other"
+    assert training._settle(task) == "other"
+    assert task.record_file.read_text() == recorded

@@ -49,6 +49,17 @@ def test_restoring_takes_up_the_random_state(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.rand(3), expected)
 
 
+def test_a_machine_with_fewer_gpus_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [torch.zeros(1), torch.ones(1)])
+    monkeypatch.setattr(torch.cuda, "set_rng_state_all", taken.extend)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    run(tmp_path / "state", [])
+    run(tmp_path / "state", [])
+    assert [state.tolist() for state in taken] == [[0.0]]
+
+
 def test_time_already_spent_counts(tmp_path: Path) -> None:
     write_with = make_loop(RunLength(4, epochs=5), [Checkpoints(tmp_path / "state", {})])
     write_with.continue_from(iteration=4, epoch=1, seconds=100.0)
