@@ -51,13 +51,13 @@ def test_its_side_times_steps_and_windows(tmp_path: Path) -> None:
 
 def test_without_a_gpu_it_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    bench = Bench(tmp_path, None, quick=True, repeats=1, long=False, peer_trainer="")
+    bench = Bench(tmp_path, None, quick=True, repeats=1, long=False)
     with pytest.raises(LeftOut, match="no GPU on this machine"):
         gpu.gpu(bench, Results(RunIdentity("", "", "", True)))
 
 
 def test_a_gpu_reaches_some_of_its_peak(cuda: str, tmp_path: Path) -> None:
-    bench = Bench(tmp_path, None, quick=True, repeats=1, long=False, peer_trainer="")
+    bench = Bench(tmp_path, None, quick=True, repeats=1, long=False)
     lines = {line.key: line for line in gpu.gpu(bench, Results(RunIdentity("", "", "", True))).lines}
     assert {"g1.step compiled.share", "g1.window compiled.share"} <= set(lines)
     shares = [line.ours_median for key, line in lines.items() if key.endswith("share")]

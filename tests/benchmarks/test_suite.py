@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import OptionError
-from comparison import suite
+from comparison import network, prediction, suite
 from comparison.bench import Bench, LeftOut, Measured, in_turn
 from comparison.environment import REPOSITORY
 from comparison.export import EXPORTS, agreement_percent
-from comparison.prediction import split_times
+from comparison.installation import OUR_REQUIREMENTS
+from comparison.prediction import Run, split_times
 from comparison.processes import ChildError, Usage
 from comparison.records import Line, Results, read_results
 from comparison.table import BEGIN, END
+from comparison.time_to_dice import WAYS, Training, best_way
 
 
 def measured(bench: Bench, results: Results) -> Measured:
@@ -55,6 +57,35 @@ def test_what_is_finished_is_kept_when_the_next_one_is_stopped(tmp_path: Path, m
     assert run(tmp_path, monkeypatch, a1=interrupted, a2=measured) == 0
     assert list(read_results(tmp_path / "full" / "results.json").finished) == ["a1", "a2"]
     assert run(tmp_path, monkeypatch, "--restart", a1=interrupted) == 130
+
+
+@pytest.mark.parametrize(("key", "words"), [("e2", ["--long"]), ("b1", ["--repeats", "2"])])
+def test_what_was_measured_with_other_options_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, words: list[str]
+) -> None:
+    assert run(tmp_path, monkeypatch, **{key: measured}) == 0
+    assert run(tmp_path, monkeypatch, **{key: interrupted}) == 0
+    assert run(tmp_path, monkeypatch, *words, **{key: interrupted}) == 130
+
+
+def test_what_is_installed_is_what_the_readme_installs() -> None:
+    command = f'python -m pip install -c constraints.txt {OUR_REQUIREMENTS[0]} "{OUR_REQUIREMENTS[1]}"'
+    assert f"{command} && autoseg_demo" in (REPOSITORY / "README.md").read_text()
+
+
+def test_no_target_is_met_by_int8_that_nobody_looked_at() -> None:
+    runs = [Run(1.0, 1.0, 1.0, 1.0)]
+    assert prediction._lines("k", "w", runs, runs, prediction.FASTER)[0].target == prediction.FASTER
+    assert prediction._lines("k.int8", "w", runs, runs, note="n")[0].target is None
+    seconds = [{"8x8x8": {"engine": "torch in fp32", "usual": [1.0], "int8": [0.5]}}]
+    assert network._line("8x8x8", "usual", [{"8x8x8": 9.0}], seconds).met
+    assert network._line("8x8x8", "int8", [{"8x8x8": 9.0}], seconds).target is None
+
+
+def test_the_peers_best_way_is_the_one_that_reached_most() -> None:
+    reached = dict(zip(WAYS, (0.1, 0.6, 0.5, 0.2), strict=True))
+    trials = {way: Training(Path(), [(1.0, 0.9), (2.0, dice)], 7) for way, dice in reached.items()}
+    assert best_way(trials) == WAYS[1]
 
 
 def test_one_that_fails_does_not_stop_the_others(

@@ -40,7 +40,7 @@ class Bench:
     """The settings of a run.
 
     cache: folder outside of the repository. data: with the real volumes; None where there are none. repeats: pairs of
-    measurements of what is short. long: also run the peer where it takes very long. peer_trainer: one of its trainers.
+    measurements of what is short. long: also run the peer where it takes very long.
     """
 
     cache: Path
@@ -48,7 +48,6 @@ class Bench:
     quick: bool
     repeats: int
     long: bool
-    peer_trainer: str
 
     @property
     def root(self) -> Path:

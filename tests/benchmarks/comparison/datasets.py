@@ -23,6 +23,7 @@ QUICK_CT_SHAPE: Shape = (30, 64, 64)
 PEER_RULES = ("--device", "cuda", "--memory", "8G")
 """Plans for a GPU of 8 GB are the peer's own, so that both sides prepare, train and predict the same thing."""
 SAME_PLANS = "peer_rules"
+LEAN_PLANS, LEAN_GIGABYTES = "nnUNetPlans_1G", 1
 
 
 def hippocampus(bench: Bench) -> Path:
@@ -92,6 +93,18 @@ def same_plans(bench: Bench) -> SamePlans:
     found = SamePlans(peer, plans, plans.stages["3d_fullres"])
     _check_alike(found, json.loads((preprocessed / "nnUNetPlans.json").read_text()))
     return found
+
+
+def lean_plans(bench: Bench) -> None:
+    """Plan and prepare Hippocampus for the peer once more, for the least memory that its planner goes down to."""
+    finished = bench.root / "peer" / "preprocessed" / HIPPOCAMPUS / f"finished_{LEAN_PLANS}"
+    if finished.exists():
+        return
+    words = ["-d", 4, "-gpu_memory_target", LEAN_GIGABYTES, "-overwrite_plans_name", LEAN_PLANS, "-c", "3d_fullres"]
+    words += ["-npfp", bench.cores, "-np", bench.cores, "--no_pbar"]
+    environment = bench.peer_environment(bench.root / "peer", raw=hippocampus(bench).parent)
+    bench.run_peer("plan_and_preprocess", *words, log="lean_plans", environment=environment)
+    finished.touch()
 
 
 def _share_folds(raw: Path, prepared: Path, preprocessed: Path) -> None:

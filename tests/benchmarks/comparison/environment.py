@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
 import sys
 from collections.abc import Sequence
@@ -19,12 +20,16 @@ RECORD = "installation.json"
 
 @dataclass(frozen=True)
 class Installation:
-    """What it took. bytes: of the whole environment on disk. distributions: installed packages, pip left out."""
+    """What it took, and the date of it.
+
+    bytes: of the whole environment on disk. distributions: installed packages, pip left out.
+    """
 
     wall_seconds: float
     cpu_seconds: float
     bytes: int
     distributions: int
+    date: str = "an earlier day"
 
 
 @dataclass(frozen=True)
@@ -75,4 +80,5 @@ def _measure(environment: Environment, made: Usage, installed: Usage) -> Install
         made.cpu_seconds + installed.cpu_seconds,
         sum(path.stat().st_size for path in files),
         len([path for path in distributions if not path.name.startswith(("pip-", "setuptools-"))]),
+        datetime.date.today().isoformat(),
     )

@@ -97,7 +97,7 @@ def _peer(bench: Bench, case: Export) -> tuple[dict[str, Any] | None, str, str]:
     if needed[dtype] > LONG_BYTES and not bench.long:
         return None, "float32", f"the peer needs about {told} and many minutes: run with --long"
     try:
-        environment = bench.peer_environment(bench.root / "peer")
+        environment = bench.peer_environment(bench.root / "peer", def_n_proc=bench.cores)
         answer, _ = bench.measure_peer("peer_export", _request(bench, case, dtype, "peer"), environment)
     except ChildMemoryError as error:
         return None, "float32", f"the peer was {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 from comparison.bench import OUR_PATH, Bench, Measured, in_turn, ours, values
@@ -9,6 +10,8 @@ from comparison.environment import Installation, install_command, make_environme
 from comparison.processes import run_child
 from comparison.records import Line, Results
 
+OUR_REQUIREMENTS = ("-e", ".[cpu]")
+"""Those of the README's first command, with which everything else is measured."""
 COMMANDS = ("plan_and_preprocess", "train", "predict")
 PEER_IMPORT = "from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor"
 OUR_IMPORT = "from autoseg.inference.model import load_model"
@@ -17,14 +20,22 @@ OUR_IMPORT = "from autoseg.inference.model import load_model"
 def installation(bench: Bench, results: Results) -> Measured:
     """f1: what a fresh virtual environment costs."""
     log = bench.log("install_ours")
-    own = make_environment(bench.cache / "environments" / "autoseg", ["-e", "."], log=log).installation
+    folder = bench.cache / "environments" / "autoseg"
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier commit
+    own = make_environment(folder, OUR_REQUIREMENTS, log=log).installation
     theirs = bench.peer.installation
-    note = f"{theirs.distributions} and {own.distributions} distributions; once, without pip's cache"
+    note = (
+        f"{theirs.distributions} distributions, installed on {theirs.date}, and {own.distributions}, installed on "
+        f"{own.date}; once, without pip's cache"
+    )
     lines = (
         _line("time", "installation", "s", theirs, own, note),
         _line("size", "installation: on disk", "bytes", theirs, own, ""),
     )
-    commands = (f"python {' '.join(install_command(['nnunetv2==2.8.1']))}", "python -m pip install ... -e .")
+    commands = (
+        f"python {' '.join(install_command(['nnunetv2==2.8.1']))}",
+        f"python {' '.join(install_command(OUR_REQUIREMENTS))}",
+    )
     return Measured(lines, commands)
 
 

@@ -66,9 +66,9 @@ def _compare(bench: Bench, case: Case, repeats: int) -> Measured:
         Line(f"{case.key}.cpu", f"{case.what}: processor time", "s", values(theirs, "cpu_seconds"),
              values(ours, "cpu_seconds")),
         Line(f"{case.key}.memory", f"{case.what}: peak memory", "bytes", values(theirs, "peak_bytes"),
-             values(ours, "peak_bytes"), case.targets[1]),
+             values(ours, "peak_bytes")),
         Line(f"{case.key}.least_memory", f"{case.what}: peak memory, the peer's leanest setting", "bytes",
-             (float(worked[leanest].peak_bytes),) * repeats, values(ours, "peak_bytes"),
+             (float(worked[leanest].peak_bytes),) * repeats, values(ours, "peak_bytes"), case.targets[1],
              note=f"the peer with {leanest} took {worked[leanest].wall_seconds:.0f} s"),
     )  # fmt: skip
     number = int(case.raw.name[7:10])

@@ -90,7 +90,8 @@ class Finished:
     """A benchmark that was run to its end.
 
     date: of its end, ISO. load: cores that others kept busy before it began. commands: that reproduce it by hand.
-    details: everything else that was seen, such as all settings of the peer that were tried.
+    details: everything else that was seen, such as all settings of the peer that were tried. options: of the command,
+    those that decide what this benchmark measures.
     """
 
     date: str
@@ -99,6 +100,7 @@ class Finished:
     lines: tuple[Line, ...]
     commands: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from autoseg.errors import AutosegError, OptionError
 from comparison import export, gpu, installation, network, prediction, preparation, time_to_dice, training_step
@@ -49,7 +51,7 @@ EPILOG = """benchmarks:
   g1 achieved and peak TFLOP/s of a GPU, where there is one
 
 examples:
-  python tests/benchmarks/run.py                        everything, about 50 minutes
+  python tests/benchmarks/run.py                        everything, about two hours
   python tests/benchmarks/run.py --only a b e1 f2       some; a letter stands for all that begin with it
   python tests/benchmarks/run.py --only c --minutes 30
   python tests/benchmarks/run.py --show --document      what the last run found, into the documentation
@@ -65,7 +67,9 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", nargs="+", default=(), metavar="KEY", help="which benchmarks (default: all)")
-    parser.add_argument("--minutes", nargs="+", type=int, default=[2, 10], metavar="N", help="of c (default: 2 10)")
+    parser.add_argument(
+        "--minutes", nargs="+", type=int, default=[2, 10, 30], metavar="N", help="of c (default: 2 10 30)"
+    )
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="pairs of what is short (default: 3)")
     parser.add_argument("--quick", action="store_true", help="tiny data: shows that everything runs, measures nothing")
     parser.add_argument("--long", action="store_true", help="also run the peer where one export takes many minutes")
@@ -74,7 +78,6 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--document", action="store_true", help="write the results into documentation/explanation/performance.md"
     )
-    parser.add_argument("--peer-trainer", default="nnUNetTrainer", metavar="CLASS", help="of c, one of nnU-Net's own")
     parser.add_argument("--data", type=Path, help="folder of real volumes (default: AUTOSEG_TEST_DATA)")
     parser.add_argument(
         "--cache",
@@ -115,7 +118,7 @@ def _bench(arguments: argparse.Namespace) -> Bench:
     data = arguments.data or (Path(os.environ["AUTOSEG_TEST_DATA"]) if os.environ.get("AUTOSEG_TEST_DATA") else None)
     repeats = 1 if arguments.quick else arguments.repeats
     data = data.expanduser().absolute() if data else None
-    return Bench(cache, data, arguments.quick, repeats, arguments.long, arguments.peer_trainer)
+    return Bench(cache, data, arguments.quick, repeats, arguments.long)
 
 
 def _run_all(bench: Bench, arguments: argparse.Namespace) -> tuple[Results, bool]:
@@ -123,12 +126,14 @@ def _run_all(bench: Bench, arguments: argparse.Namespace) -> tuple[Results, bool
     benchmarks = chosen(arguments.only, arguments.minutes)
     results, failed = continue_results(bench.results_file, _identity(bench)), False
     for key, benchmark in benchmarks.items():
-        if key in results.finished and not arguments.restart:
+        options = deciding_options(key, bench)
+        if key in results.finished and results.finished[key].options == options and not arguments.restart:
             print(f"{key}: finished on {results.finished[key].date}")
             continue
         print(f"{key}: running ...", flush=True)
         try:
-            results = results.with_finished(key, _finish(key, benchmark, bench, results))
+            found = replace(_finish(key, benchmark, bench, results), options=options)
+            results = results.with_finished(key, found)
         except LeftOut as reason:
             print(f"{key}: left out: {reason}")
             continue
@@ -153,6 +158,13 @@ def chosen(only: Sequence[str], minutes: Sequence[int]) -> dict[str, Benchmark]:
         raise OptionError(f"There is no benchmark {unknown[0]}.", f"Known: {', '.join(sorted(known))}.")
     keys = [key for key in known if not only or key in only or key[0] in only]
     return {key: known[key] for key in sorted(keys, key=lambda key: (key[0], int(key[1:])))}
+
+
+def deciding_options(key: str, bench: Bench) -> dict[str, Any]:
+    """The options of the command that decide what a benchmark measures: with others it is measured again."""
+    if key[0] in "ce":
+        return {"long": bench.long} if key[0] == "e" else {}
+    return {"repeats": bench.repeats}
 
 
 def _finish(key: str, benchmark: Benchmark, bench: Bench, results: Results) -> Finished:

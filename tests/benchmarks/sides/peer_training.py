@@ -72,7 +72,9 @@ def main(request_file: str, answer_file: str) -> None:
     base = recursive_find_trainer_class_by_name(request["trainer"])
     # Under the name of its base, so that the stock nnUNetv2_predict finds the class of the checkpoint.
     clock_class = type(base.__name__, (ByTheClock, base), {})
-    trainer = get_trainer_from_args(request["dataset"], "3d_fullres", 0, device=torch.device("cpu"))
+    trainer = get_trainer_from_args(
+        request["dataset"], "3d_fullres", 0, plans_identifier=request["plans"], device=torch.device("cpu")
+    )
     trainer = clock_class(
         {**trainer.plans_manager.plans, "continue_training": False},
         "3d_fullres",
