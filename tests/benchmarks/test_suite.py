@@ -84,8 +84,11 @@ def test_no_target_is_met_by_int8_that_nobody_looked_at() -> None:
 
 def test_the_peers_best_way_is_the_one_that_reached_most() -> None:
     reached = dict(zip(WAYS, (0.1, 0.6, 0.5, 0.2), strict=True))
-    trials = {way: Training(Path(), [(1.0, 0.9), (2.0, dice)], 7) for way, dice in reached.items()}
+    trials: dict = {way: Training(Path(), [(1.0, 0.9), (2.0, dice)], 7) for way, dice in reached.items()}
     assert best_way(trials) == WAYS[1]
+    assert best_way({**trials, WAYS[1]: None}) == WAYS[2]
+    with pytest.raises(ChildError, match="trained in no way"):
+        best_way(dict.fromkeys(WAYS))
 
 
 def test_one_that_fails_does_not_stop_the_others(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from comparison.bench import Bench, Measured
 from comparison.curves import Curve, draw_curves
 from comparison.datasets import HIPPOCAMPUS, LEAN_PLANS, hippocampus, lean_plans, same_plans
 from comparison.prediction import SEQUENTIAL, peer_words
+from comparison.processes import ChildError
 from comparison.records import Line, Results, Target
 
 DICE_TARGETS = {2: 0.82, 10: 0.875, 30: 0.885}
@@ -73,7 +74,7 @@ def time_to_dice(bench: Bench, results: Results, minutes: int) -> Measured:
     picture = bench.root / f"time_to_dice_{minutes}.png"
     theirs = Curve("nnU-Net", training.points, training.iterations)
     draw_curves(picture, f"{what}: Dice on validation patches", (theirs, ours))
-    others = ", ".join(f"{name} {value:.3f}" for name, value in tried.items())
+    others = ", ".join(f"{name} {'failed' if value is None else f'{value:.3f}'}" for name, value in tried.items())
     held_out = len(list((raw / "imagesTs").iterdir()))
     note = (
         f"fold 0, {held_out} held-out cases; {way}, the peer's best of {others} (Dice on validation patches after "
@@ -91,7 +92,9 @@ def time_to_dice(bench: Bench, results: Results, minutes: int) -> Measured:
     return Measured(lines, tuple(" ".join(words) for words in _our_commands(seconds)), details)
 
 
-def _peer(bench: Bench, results: Results, folder: Path, seconds: float) -> tuple[Way, dict[str, float], Training]:
+def _peer(
+    bench: Bench, results: Results, folder: Path, seconds: float
+) -> tuple[Way, dict[str, float | None], Training]:
     """Train the peer by the clock in its best way, then predict with its own command. Also what each way reached."""
     known = results.detail(f"c{TRIAL_MINUTES}", "way", None)
     train = partial(_train, bench, results, folder)
@@ -100,9 +103,9 @@ def _peer(bench: Bench, results: Results, folder: Path, seconds: float) -> tuple
         training = train(way, seconds)
     else:
         trial = min(seconds, 60.0 * TRIAL_MINUTES)
-        trials = {one: train(one, trial) for one in WAYS}
-        way, tried = best_way(trials), {str(one): found.dice for one, found in trials.items()}
-        training = trials[way] if trial == seconds else train(way, seconds)
+        trials = {one: _attempted(train, one, trial) for one in WAYS}
+        way, tried = best_way(trials), {str(one): found.dice if found else None for one, found in trials.items()}
+        training = (trials[way] if trial == seconds else None) or train(way, seconds)
     flips = 7 if training.dice >= HOPELESS_DICE else 0
     words = peer_words(
         _test_images(bench), folder / "peer", flips=flips, setting=SEQUENTIAL, trainer=way.trainer, plans=way.plans
@@ -114,9 +117,20 @@ def _peer(bench: Bench, results: Results, folder: Path, seconds: float) -> tuple
     return way, tried, training
 
 
-def best_way(trials: Mapping[Way, Training]) -> Way:
-    """The way that reached most."""
-    return max(trials, key=lambda way: trials[way].dice)
+def best_way(trials: Mapping[Way, Training | None]) -> Way:
+    """The way that reached most. None: it failed. Raises ChildError where all did."""
+    worked = {way: found.dice for way, found in trials.items() if found}
+    if not worked:
+        raise ChildError(f"the peer trained in no way: {', '.join(map(str, trials))}")
+    return max(worked, key=lambda way: worked[way])
+
+
+def _attempted(train: Callable[[Way, float], Training], way: Way, seconds: float) -> Training | None:
+    """None where the peer fails: its Adam trainers are found only where torchvision fits torch's build."""
+    try:
+        return train(way, seconds)
+    except ChildError:
+        return None
 
 
 def _train(bench: Bench, results: Results, folder: Path, way: Way, seconds: float) -> Training:
