@@ -16,11 +16,12 @@ from autoseg.data.folds import Fold
 from autoseg.errors import OptionError
 from autoseg.files import write_text
 from autoseg.inference.model_files import WEIGHTS, finished_folds
-from autoseg.plans import Plans
-from autoseg.training.options import TrainingOptions
+from autoseg.plans import Plans, TrainingPlan
+from autoseg.training.options import TrainingOptions, settle
 from autoseg.workspace import Workspace
 from trainers.compressing import Chain
 from trainers.job import Job, TrainingResult
+from trainers.provenance import FittingRecord
 
 Dice = dict[str, Sequence[float]]
 """By fold: of the full model, and after each step."""
@@ -34,6 +35,9 @@ class NamedStep:
 
     def stage(self, stage: Any) -> Any:
         return stage
+
+    def description(self, stage: str) -> str:
+        return self.name
 
 
 class Compressions:
@@ -146,6 +150,18 @@ def test_all_folds_of_a_model_are_of_one_step(compressions: Callable[[Dice], Com
     assert (made.model / "plans.json").read_text() == "step_1"
     assert made.run("0", "1", max_dice_drop=0.06).name == "step_3"
     assert {path.read_text() for path in made.model.glob("fold_*/*")} == {"step_3"}
+
+
+def test_a_fold_is_not_put_beside_one_that_was_made_in_another_way(
+    compressions: Callable[[Dice], Compressions],
+) -> None:
+    made = compressions({"0": (0.8, 0.8), "1": (0.8, 0.8)})
+    made.run("0")
+    settings = settle(TrainingPlan(), TrainingOptions(), precision="fp32", device="cpu")
+    record = FittingRecord(settings, "", (), (), made_from="with other options")
+    record.write(made.model / "steps" / "step_1" / "fold_0" / "training.json")
+    with pytest.raises(OptionError, match="fold_0 was made out of another network, or in another way"):
+        made.run("1")
 
 
 def test_restart_of_one_fold_is_refused_at_once(compressions: Callable[[Dice], Compressions]) -> None:
