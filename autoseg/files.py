@@ -27,7 +27,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     disk or a folder that cannot be written is a FileError that names `path`.
     """
     path = Path(path)
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -46,6 +46,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+
+
 def _flush_folder(folder: Path) -> None:
     """Make a renaming last through a power cut, where the file system can."""
     with suppress(OSError):
@@ -59,14 +63,21 @@ def _flush_folder(folder: Path) -> None:
 def link_file(source: Path, path: Path) -> bool:
     """Give a file a second name without copying it, in place of what has that name.
 
-    False where the file system cannot. Artefacts are replaced, never changed: neither name can spoil the other's file.
+    False where the file system cannot; the file that has the name then stays. Artefacts are replaced, never changed:
+    neither name can spoil the other's file.
     """
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        os.link(source, path)
+        temporary.unlink(missing_ok=True)
+        os.link(source, temporary)
+        os.replace(temporary, path)
     except OSError:
         return False
+    finally:
+        # Renaming one name of a file onto another name of it does nothing, and leaves both.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return True
 
 

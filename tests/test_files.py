@@ -19,6 +19,7 @@ from autoseg.files import (
     checksum,
     checksum_of,
     from_json,
+    link_file,
     read_json,
     remove_partial_files,
     to_json,
@@ -218,3 +219,28 @@ def test_equal_values_have_equal_checksums() -> None:
     assert checksum_of({"a": (1, 2), "b": 0.1}) == checksum_of({"b": np.float64(0.1), "a": [1, 2]})
     assert checksum_of({"a": (1, 2)}) != checksum_of({"a": (2, 1)})
     assert checksum_of(Part("x")) == checksum_of({"name": "x", "sizes": []})
+
+
+def test_a_link_takes_the_place_of_what_had_the_name(tmp_path: Path) -> None:
+    write_text(tmp_path / "new", "new")
+    write_text(tmp_path / "sub" / "name", "old")
+    for _ in range(2):
+        assert link_file(tmp_path / "new", tmp_path / "sub" / "name")
+        assert (tmp_path / "sub" / "name").samefile(tmp_path / "new")
+        assert [path.name for path in (tmp_path / "sub").iterdir()] == ["name"]
+
+
+@pytest.mark.parametrize("failing", ["link", "replace"])
+def test_where_no_link_can_be_made_the_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    write_text(tmp_path / "new", "new")
+    write_text(tmp_path / "name", "old")
+
+    def fail(*paths: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, failing, fail)
+    assert not link_file(tmp_path / "new", tmp_path / "name")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["name", "new"]
+    assert (tmp_path / "name").read_text() == "old"

@@ -24,7 +24,7 @@ from autoseg.networks.storage import load_whole_network
 from autoseg.plans import NetworkSpec, StagePlan
 from autoseg.training.masks import Masks
 from autoseg.training.options import TrainingSettings
-from trainers.compressing import Chain, Step, begin_folder
+from trainers.compressing import Chain
 from trainers.expected_size import expected_bytes, followed_by
 from trainers.fitting import (
     Additions,
@@ -36,6 +36,7 @@ from trainers.fitting import (
     usual_loss,
 )
 from trainers.job import Job, TrainingResult, first_of_each_network
+from trainers.making import Step
 from trainers.source import source_of
 from trainers.teaching import teacher_of
 from trainers.usual import usual_trainer
@@ -60,7 +61,7 @@ class Course:
 
 @dataclass(frozen=True)
 class PruningStep:
-    """Step `number` of a course; see compressing.Step."""
+    """Step `number` of a course; see making.Step."""
 
     number: int
     courses: dict[str, StageCourse]
@@ -154,13 +155,11 @@ class ChannelPruningTrainer:
 
     def run(self) -> TrainingResult:
         """Make what is not made yet."""
-        chain = self.chain
-        begin_folder(chain.job)
-        return chain.run([pruning_steps(chain)])
+        return self.chain.run([pruning_steps(self.chain)])
 
 
 def pruning_steps(chain: Chain) -> list[Step]:
-    """The steps of a chain's course, which is decided now and kept in course.json where it is not yet."""
+    """The steps of a chain's course; where it is not in course.json yet, it is decided now, for the chain to keep."""
     options = chain.compression
     courses = _course(chain).stages
     count = len(next(iter(courses.values())).ratios)
@@ -172,7 +171,7 @@ def _course(chain: Chain) -> Course:
     decided_by = {name: to_json(getattr(chain.compression, name)) for name in DECISIVE} | {
         "followed_by": followed_by(chain)
     }
-    if path.exists():
+    if path.exists() and not chain.job.options.restart:
         course = read_artefact(Course, path, remedy="Compress again with --restart.")
         changed = [name for name in decided_by if course.options.get(name) != decided_by[name]]
         if changed:
@@ -188,7 +187,7 @@ def _course(chain: Chain) -> Course:
     course = Course(decided_by, without_idle_steps(found, stages))
     for name, one in {stage.network_name: course.stages[stage.name] for stage in stages}.items():
         LOGGER.info("%s: filters cut step by step: %s", name, ", ".join(f"{100 * ratio:g} %" for ratio in one.ratios))
-    write_json(path, course)
+    chain.decided[COURSE] = course
     return course
 
 

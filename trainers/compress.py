@@ -11,10 +11,11 @@ from autoseg.compression.options import CompressionOptions
 from autoseg.compression.search import meets_size, weight_bytes
 from autoseg.inference.model_files import WEIGHTS
 from trainers.channel_pruning import pruning_steps
-from trainers.compressing import Chain, Step, begin_folder
+from trainers.compressing import Chain
 from trainers.expected_size import expected_bytes, followed_by
 from trainers.int8 import int8_steps
 from trainers.job import Job, TrainingResult, first_of_each_network
+from trainers.making import Step
 from trainers.quantization import quantization_steps
 from trainers.source import source_of
 from trainers.threshold_pruning import threshold_steps
@@ -50,7 +51,6 @@ class CompressTrainer:
     def run(self) -> TrainingResult:
         """Make what is not made yet."""
         chain = self.chain
-        begin_folder(chain.job)
         if "int8" in chain.methods:
             check_installed()
         result = chain.run([METHODS[name](chain) for name in chain.methods if self._is_needed(name)])

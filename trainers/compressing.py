@@ -8,107 +8,32 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from statistics import fmean
+from typing import Any
 
 from autoseg.compression.options import CompressionOptions
-from autoseg.compression.report import REPORT, StepReport
-from autoseg.errors import FileError, OptionError
-from autoseg.files import atomic_path, checksum, checksum_of, from_json, link_file, read_json, write_json
-from autoseg.inference.model_files import WEIGHTS, finished_folds
-from autoseg.plans import Plans, StagePlan, TrainingPlan, read_plans
-from autoseg.training.options import TrainingOptions, TrainingSettings
-from trainers.fitting import FittingTask
+from autoseg.compression.report import StepReport
+from autoseg.errors import OptionError
+from autoseg.files import from_json, read_json, write_json
+from autoseg.inference.model_files import finished_folds
+from autoseg.plans import StagePlan, TrainingPlan
+from autoseg.training.options import TrainingOptions
+from trainers.compressed_folder import STEP_RECORD, STEPS, begin_folder, check_restart, promote
 from trainers.job import Job, TrainingResult, first_of_each_network
+from trainers.making import Step, StepMaking
 from trainers.measures import StepMeasures, write_report
-from trainers.provenance import FittingRecord, decisive
+from trainers.source import job_of_source
 from trainers.usual import usual_trainer
 
 LOGGER = logging.getLogger(__name__)
-STEPS = "steps"
-STEP_RECORD = "step.json"
 SLOWER = 0.3
 """Of the plan's learning rate: the network is trained already."""
 SEEDS_APART = 1000
 """Between the seeds of two steps, so that each sees other patches."""
-
-
-class Step(Protocol):
-    """A way of making a model smaller by a little."""
-
-    @property
-    def name(self) -> str:
-        """Of its folder, different for every step of a chain."""
-
-    def stage(self, stage: StagePlan) -> StagePlan:
-        """A stage as it is after this step; given as it is after the step before."""
-
-    def description(self, stage: str) -> Any:
-        """All that decides what the step makes of a stage's networks, as JSON."""
-
-    def make(self, task: FittingTask, settings: TrainingSettings, source: Path, teacher: Path) -> None:
-        """Make the network of a task out of the one in a file. teacher: the file of the uncompressed one."""
-
-
-@dataclass(frozen=True)
-class StepMaking:
-    """Makes the networks of a step's folder; see job.Making.
-
-    stages: those that are compressed. networks: by name, the first of the stages that have each. folder: of the step.
-    source, teacher: model folders, of the step before and of the uncompressed model.
-    """
-
-    step: Step
-    stages: tuple[str, ...]
-    networks: dict[str, str]
-    last_stage: str
-    folder: Path
-    source: Path
-    teacher: Path
-    options: CompressionOptions
-
-    def make(self, task: FittingTask, settings: TrainingSettings) -> None:
-        """Make a network smaller, or take it over where its stage is to stay as it is."""
-        if task.model_file.exists():
-            return
-        source = self._counterpart(self.source, task.folder)
-        if task.stage.name not in self.stages:
-            take_over(source, task.model_file)
-            return
-        self.step.make(task, settings, source, self._counterpart(self.teacher, task.folder))
-
-    def made_from(self, folder: Path) -> str:
-        """Of the network before, the teacher, and what the step does."""
-        stage = self._stage_of(folder)
-        networks = [checksum(self._counterpart(place, folder)) for place in (self.source, self.teacher)]
-        teaching = [self.options.distil, self.options.temperature, self.options.distil_features]
-        unlabelled = str(self.options.unlabelled) if self.options.unlabelled else None
-        return checksum_of([networks, self.step.description(stage), teaching, unlabelled, stage in self.stages])
-
-    def _stage_of(self, folder: Path) -> str:
-        """The stage of a fold's folder: stages/NAME/fold_0, or fold_0 for the last one."""
-        parts = folder.relative_to(self.folder).parts
-        return self.networks[parts[1]] if len(parts) > 2 else self.last_stage
-
-    def check_made(self) -> None:
-        """Raise OptionError where a network of this step was made out of another one, or in another way."""
-        for path in sorted(self.folder.rglob("training.json")):
-            record = FittingRecord.read(path)
-            if record is not None and record.made_from != self.made_from(path.parent):
-                raise OptionError(
-                    f"{path.parent} was made out of another network, or in another way, than this run would.",
-                    "Compress again with --restart, or bring back the model and the options.",
-                )
-
-    def _counterpart(self, model: Path, folder: Path) -> Path:
-        path = model / folder.relative_to(self.folder) / WEIGHTS
-        if not path.exists():
-            raise FileError(
-                path, "does not exist, but is to be compressed.", "Train it, or give --folds that the model has."
-            )
-        return path
 
 
 @dataclass(frozen=True)
@@ -124,7 +49,8 @@ class Progress:
 class Chain:
     """The steps of one compression. Made with a job whose folder becomes the compressed model.
 
-    trainer: the name that the report gets. methods: names of those that are applied, in order.
+    trainer: the name that the report gets. methods: names of those that are applied, in order. decided: by the names of
+    files in the model folder, what was decided before the first step; written when the folder is begun.
     """
 
     def __init__(self, job: Job, trainer: str, source: Path, methods: Sequence[str] = ()) -> None:
@@ -133,8 +59,10 @@ class Chain:
         self.trainer, self.source = trainer, source
         self.methods = tuple(methods) or (trainer,)
         self.compression = job.compression or CompressionOptions()
-        self.job = self._job_of_source(job)
+        self.job = job_of_source(source, job)
         self.stages = self._chosen_stages()
+        self.decided: dict[str, Any] = {}
+        check_restart(self.job)
 
     def run(self, methods: Sequence[Sequence[Step]]) -> TrainingResult:
         """Make what is not made yet, as far as Dice allows; the last good step becomes the model.
@@ -143,6 +71,7 @@ class Chain:
         next method goes on from the last good one.
         """
         before = self._before()
+        self._begin()
         made, good = [before], before
         taken: list[Step] = []
         count = sum(map(len, methods))
@@ -167,13 +96,16 @@ class Chain:
     def _folder(self, step_name: str) -> Path:
         return self.job.folder / STEPS / step_name
 
-    def _job_of_source(self, job: Job) -> Job:
-        """The job with the networks, and unless told otherwise the folds, of the model that is compressed."""
-        plans = plans_of(self.source, job)
-        folds = job.options.folds or tuple(finished_folds(self.source))
-        if not folds:
-            raise FileError(self.source, "holds no finished fold.", "Train it first.")
-        return replace(job, plans=plans, options=replace(job.options, folds=folds))
+    @cached_property
+    def folds(self) -> tuple[str, ...]:
+        """Of the model in the end: those of this run and those that it has. Steps are judged by all of them."""
+        return tuple(sorted({*self.job.fold_names, *finished_folds(self.job.folder)}))
+
+    def _begin(self) -> None:
+        """Make the folder ready, once nothing more can be refused."""
+        begin_folder(self.job)
+        for name, values in self.decided.items():
+            write_json(self.job.folder / name, values)
 
     def _chosen_stages(self) -> tuple[str, ...]:
         stages, wanted = self.job.stages, self.compression.stages
@@ -187,11 +119,10 @@ class Chain:
     def _before(self) -> StepReport:
         from autoseg.evaluation import read_summary
 
-        dice: dict[str, float | None] = {}
-        for name in self.job.fold_names:
-            path = self.source / f"fold_{name}" / "summary.json"
-            dice[name] = read_summary(path).mean_dice if path.exists() else None
-        report = StepReport("full", mean_of(dice), dice, {})
+        files = {name: self.source / f"fold_{name}" / "summary.json" for name in self.folds}
+        report = self._report(
+            "full", {name: read_summary(path).mean_dice for name, path in files.items() if path.exists()}
+        )
         if self.compression.max_dice_drop is not None and report.dice is None:
             raise OptionError(
                 f"{self.source} has no Dice of validation cases to hold --max-dice-drop against.",
@@ -199,27 +130,45 @@ class Chain:
             )
         return report
 
+    def _report(self, name: str, fold_dice: Mapping[str, float | None]) -> StepReport:
+        """Of a step, over the folds of the model; what else was made of it is left out."""
+        dice = {fold: fold_dice.get(fold) for fold in self.folds}
+        return StepReport(name, mean_of(dice), dice, {})
+
     def _run_step(self, progress: Progress) -> StepReport:
-        step = progress.step
-        folder = self._folder(step.name)
-        record = folder / STEP_RECORD
+        making = self._making(progress)
+        record = making.folder / STEP_RECORD
+        known: dict[str, float | None] = {}
+        if record.exists():
+            known = from_json(StepReport, read_json(record), record).fold_dice
+            making.check_made()
+        self._check_folds(progress.step, known)
+        if not set(self.job.fold_names) <= set(known):
+            LOGGER.info("step %d of %d: %s", progress.number, progress.count, progress.step.name)
+            known |= usual_trainer(self._step_job(progress, making)).run().fold_dice
+            write_json(record, StepReport(progress.step.name, mean_of(known), known, {}))
+            for regions in making.folder.glob("stages/*/regions"):
+                shutil.rmtree(regions)
+        return self._report(progress.step.name, known)
+
+    def _making(self, progress: Progress) -> StepMaking:
         source = self._folder(progress.taken[-1].name) if progress.taken else self.source
         networks = {stage.network_name: stage.name for stage in first_of_each_network(self.job.stages)}
-        last = self.job.stages[-1].name
-        making = StepMaking(step, self.stages, networks, last, folder, source, self.source, self.compression)
-        earlier = from_json(StepReport, read_json(record), record) if record.exists() else None
-        if earlier is not None and set(self.job.fold_names) <= set(earlier.fold_dice):
-            making.check_made()
-            return earlier
-        LOGGER.info("step %d of %d: %s", progress.number, progress.count, step.name)
-        job = self._step_job(progress, making)
-        dice = usual_trainer(job).run().fold_dice
-        both = (earlier.fold_dice if earlier is not None else {}) | dice
-        report = StepReport(step.name, mean_of(both), both, {})
-        write_json(record, report)
-        for regions in folder.glob("stages/*/regions"):
-            shutil.rmtree(regions)
-        return report
+        last, folder = self.job.stages[-1].name, self._folder(progress.step.name)
+        return StepMaking(progress.step, self.stages, networks, last, folder, source, self.source, self.compression)
+
+    def _check_folds(self, step: Step, made: Collection[str]) -> None:
+        """Raise OptionError where a fold of the model would lack a step: all of its folds are of one step.
+
+        made: the folds that the step was made of before this run.
+        """
+        lacking = [name for name in self.folds if name not in self.job.fold_names and name not in made]
+        if lacking:
+            raise OptionError(
+                f"{self.job.folder} has fold {', '.join(lacking)}, of which {step.name} was not made: all folds of a "
+                "model are of one step.",
+                f"Compress them together: --folds {' '.join(self.folds)}.",
+            )
 
     def _step_job(self, progress: Progress, making: StepMaking) -> Job:
         plans, options, count = self.job.plans, self.job.options, progress.count
@@ -240,30 +189,10 @@ class Chain:
         return stage
 
     def _costs_too_much(self, before: StepReport, now: StepReport) -> bool:
+        """By the folds whose Dice was known before."""
         limit = self.compression.max_dice_drop
-        return limit is not None and (before.dice or 0.0) - (now.dice or 0.0) > limit
-
-
-def plans_of(source: Path, job: Job) -> Plans:
-    """The plans of a model that is to be compressed; OptionError where they are of other data than the job's."""
-    if not (source / "plans.json").is_file():
-        raise FileError(
-            source, "is no model folder.", "Give --from RESULTS/DatasetNNN_Name/TRAINER__PLANS__CONFIGURATION."
-        )
-    plans = read_plans(source / "plans.json")
-    if job.configuration not in plans.configurations:
-        raise OptionError(
-            f"{source} has no {job.configuration}.", f"It is a model of {', '.join(plans.configurations)}."
-        )
-    model = plans.configuration_stages(job.configuration)
-    wanted = {stage.name: stage for stage in job.stages}
-    same = [replace(stage, network=wanted[stage.name].network) for stage in model if stage.name in wanted]
-    if len(same) < len(wanted) or decisive(plans, same) != decisive(job.plans, job.stages):
-        raise OptionError(
-            f"{source} was trained with other plans than {job.plans.name!r} are now.",
-            "Give --plans-name of the plans that it was trained with, or train it again.",
-        )
-    return replace(plans, name=job.plans.name)
+        drops = [dice - (now.fold_dice[name] or 0.0) for name, dice in before.fold_dice.items() if dice is not None]
+        return limit is not None and bool(drops) and fmean(drops) > limit
 
 
 def finetuning_plan(plan: TrainingPlan, steps: int) -> TrainingPlan:
@@ -291,23 +220,3 @@ def mean_of(fold_dice: dict[str, float | None]) -> float | None:
     """The mean over folds that have a Dice; None where none has."""
     known = [dice for dice in fold_dice.values() if dice is not None]
     return sum(known) / len(known) if known else None
-
-
-def promote(step: Path, model: Path) -> None:
-    """Give all files of a step's folder a second name in the model folder, the networks last."""
-    files = [path for path in sorted(step.rglob("*")) if path.is_file() and path.name not in (STEP_RECORD, REPORT)]
-    for path in sorted(files, key=lambda path: path.name == WEIGHTS):
-        take_over(path, model / path.relative_to(step))
-
-
-def take_over(source: Path, path: Path) -> None:
-    """A file under a second name; a copy where the file system cannot."""
-    if not link_file(source, path):
-        with atomic_path(path) as temporary:
-            shutil.copyfile(source, temporary)
-
-
-def begin_folder(job: Job) -> None:
-    """With --restart, remove all steps and what became of them."""
-    if job.options.restart:
-        shutil.rmtree(job.folder, ignore_errors=True)

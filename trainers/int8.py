@@ -24,9 +24,11 @@ from autoseg.inference.predictor import StagePredictor
 from autoseg.networks.storage import load_network
 from autoseg.plans import StagePlan
 from autoseg.training.options import TrainingSettings
-from trainers.compressing import Chain, Step, begin_folder, take_over
+from trainers.compressed_folder import take_over
+from trainers.compressing import Chain
 from trainers.fitting import FittingTask, training_patches
 from trainers.job import Job, TrainingResult
+from trainers.making import Step
 from trainers.source import source_of
 from trainers.usual import usual_trainer
 from trainers.whole import WholeCases, score_case
@@ -36,7 +38,7 @@ LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Int8Step:
-    """The one step; see compressing.Step. Nothing is trained: the weights stay those of the source."""
+    """The one step; see making.Step. Nothing is trained: the weights stay those of the source."""
 
     options: CompressionOptions
 
@@ -160,7 +162,6 @@ class Int8Trainer:
     def run(self) -> TrainingResult:
         """Make what is not made yet."""
         check_installed()
-        begin_folder(self.chain.job)
         return self.chain.run([int8_steps(self.chain)])
 
 

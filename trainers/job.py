@@ -46,7 +46,8 @@ class Job:
     """One configuration of one dataset, to be trained.
 
     folder: the model folder that is made. options: of this run. compression: what trainers that compress are told.
-    making: how its networks are made, in place of training them from nothing.
+    making: how its networks are made, in place of training them from nothing. earlier_folds: of the stages before the
+    last, which give every case labels that its network has not seen; empty for the usual ones, see unseen.Unseen.
     """
 
     workspace: Workspace
@@ -57,6 +58,7 @@ class Job:
     options: TrainingOptions
     compression: CompressionOptions | None = None
     making: Making | None = None
+    earlier_folds: tuple[str, ...] = ()
 
     @property
     def stages(self) -> tuple[StagePlan, ...]:

@@ -15,9 +15,10 @@ from autoseg.compression.quantization import QuantizationOptions, bake, quantize
 from autoseg.networks.storage import load_whole_network
 from autoseg.plans import StagePlan
 from autoseg.training.options import TrainingSettings
-from trainers.compressing import Chain, Step, begin_folder
+from trainers.compressing import Chain
 from trainers.fitting import Additions, FittingTask, finish_fitting, trained
 from trainers.job import Job, TrainingResult
+from trainers.making import Step
 from trainers.source import source_of
 from trainers.teaching import teacher_of
 from trainers.usual import usual_trainer
@@ -27,7 +28,7 @@ LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class QuantizationStep:
-    """The one step; see compressing.Step."""
+    """The one step; see making.Step."""
 
     options: CompressionOptions
 
@@ -73,7 +74,6 @@ class QuantizationTrainer:
 
     def run(self) -> TrainingResult:
         """Make what is not made yet."""
-        begin_folder(self.chain.job)
         return self.chain.run([quantization_steps(self.chain)])
 
 

@@ -17,9 +17,10 @@ from autoseg.networks.storage import load_whole_network
 from autoseg.plans import StagePlan
 from autoseg.training.masks import Masks
 from autoseg.training.options import TrainingSettings
-from trainers.compressing import Chain, Step, begin_folder
+from trainers.compressing import Chain
 from trainers.fitting import Additions, FittingTask, finish_fitting, trained
 from trainers.job import Job, TrainingResult
+from trainers.making import Step
 from trainers.source import source_of
 from trainers.teaching import teacher_of
 from trainers.usual import usual_trainer
@@ -29,7 +30,7 @@ LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ThresholdStep:
-    """One threshold; see compressing.Step."""
+    """One threshold; see making.Step."""
 
     number: int
     threshold: float
@@ -81,7 +82,6 @@ class ThresholdPruningTrainer:
 
     def run(self) -> TrainingResult:
         """Make what is not made yet."""
-        begin_folder(self.chain.job)
         return self.chain.run([threshold_steps(self.chain)])
 
 

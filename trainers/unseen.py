@@ -11,7 +11,6 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from autoseg.data.folds import Fold
 from autoseg.errors import OptionError
@@ -31,7 +30,9 @@ class Unseen:
 
     @cached_property
     def folds(self) -> tuple[str, ...]:
-        """At least two folds of the earlier stages: a single one leaves too few cases to learn the rest from."""
+        """Those that the job names, else at least two: a single fold leaves too few cases to learn the rest from."""
+        if self.job.earlier_folds:
+            return self.job.earlier_folds
         names = tuple(name for name in self.job.fold_names if name != ALL_CASES)
         if len(names) >= 2:
             return names
@@ -41,9 +42,7 @@ class Unseen:
             )
         if not names:
             return tuple(str(number) for number in range(len(self.job.folds)))
-        following = str((int(names[0]) + 1) % len(self.job.folds))
-        LOGGER.info("Stages before the last one need two folds: fold %s of them is trained too.", following)
-        return (*names, following)
+        return (*names, str((int(names[0]) + 1) % len(self.job.folds)))
 
     @property
     def rest(self) -> tuple[str, ...]:
@@ -51,15 +50,21 @@ class Unseen:
         covered = {case for name in self.folds for case in self.job.fold(name).validation}
         return tuple(case.id for case in self.job.dataset.cases if case.id not in covered)
 
+    @property
+    def folder_names(self) -> tuple[str, ...]:
+        """The folders of an earlier stage's networks, below the stage's."""
+        rest = (self._rest_name,) if self.rest else ()
+        every = (ALL_CASES,) if ALL_CASES in self.job.fold_names else ()
+        return (*(f"fold_{name}" for name in (*self.folds, *every)), *rest)
+
+    @property
+    def _rest_name(self) -> str:
+        return "_".join([REST, *sorted(self.folds)])
+
     def left(self, training: StageTraining) -> int:
         """How many networks of an earlier stage are not trained yet."""
-        folders = [training.folder(name) for name in self.folds]
-        folders += [self._rest_folder(training)] if self.rest else []
-        folders += [training.folder(ALL_CASES)] if ALL_CASES in self.job.fold_names else []
-        return sum(not (folder / WEIGHTS).exists() for folder in folders)
-
-    def _rest_folder(self, training: StageTraining) -> Path:
-        return self.job.stage_folder(training.stage) / "_".join([REST, *sorted(self.folds)])
+        place = self.job.stage_folder(training.stage)
+        return sum(not (place / name / WEIGHTS).exists() for name in self.folder_names)
 
     def predict(self, training: StageTraining) -> Iterator[Validation]:
         """Train an earlier stage so that every case is among the validation cases of one network, and predict them.
@@ -68,10 +73,17 @@ class Unseen:
         is trained where it is asked for, and gives none.
         """
         job, rest = self.job, self.rest
+        if added := [name for name in self.folds if name not in job.fold_names]:
+            LOGGER.info(
+                "%s: fold %s too, because every case needs labels by a network that has not seen it.",
+                training.stage.network_name,
+                ", ".join(added),
+            )
         validations = [training.run_cases(job.fold(name), training.folder(name)) for name in self.folds]
         if rest:
             covered = tuple(sorted(case.id for case in job.dataset.cases if case.id not in rest))
-            validations.append(training.run_cases(Fold(covered, rest), self._rest_folder(training)))
+            folder = job.stage_folder(training.stage) / self._rest_name
+            validations.append(training.run_cases(Fold(covered, rest), folder))
         if ALL_CASES in job.fold_names:
             training.run(ALL_CASES)
         for validation in validations:
@@ -81,4 +93,4 @@ class Unseen:
 
 def most_runs(job: Job) -> int:
     """How many networks of an earlier stage are trained, at most: two folds and one for the rest of the cases."""
-    return max(2, job.fold_count) + 1
+    return max(2, job.fold_count, len(job.earlier_folds)) + 1

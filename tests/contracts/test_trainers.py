@@ -56,7 +56,7 @@ def test_tells_how_many_networks_it_trains(name: str, folds: tuple[str, ...]) ->
         SimpleNamespace(name=str(number), network_name=str(number), region=region)
         for number, region in enumerate(regions)
     )
-    job = SimpleNamespace(stages=stages, configuration="3d_usual", fold_count=len(folds))
+    job = SimpleNamespace(stages=stages, configuration="3d_usual", fold_count=len(folds), earlier_folds=())
     trainings = resolve("trainer", TRAINERS, name)(job).trainings()
     assert list(trainings) == [stage.name for stage in stages]
     assert min(trainings.values()) >= len(folds)

@@ -137,7 +137,7 @@ def test_the_step_that_costs_too_much_is_not_taken(root: Path, pruned: Path, cos
     before = json.loads((pruned / "compression.json").read_text())["dice_before"]
     for number, dice in ((1, before - 0.4), (2, before - cost)):
         path = pruned / "steps" / f"channel_pruning_0{number}" / "step.json"
-        write_json(path, json.loads(path.read_text()) | {"dice": dice})
+        write_json(path, json.loads(path.read_text()) | {"fold_dice": {"0": dice}})
     assert command(*PRUNE, "--max-dice-drop", 0.5, root=root) == 0
     report = json.loads((pruned / "compression.json").read_text())
     assert report["chosen"] == chosen
@@ -149,7 +149,7 @@ def test_the_step_that_costs_too_much_is_not_taken(root: Path, pruned: Path, cos
 def test_a_first_step_that_costs_too_much_is_told(root: Path, pruned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = pruned / "steps" / "channel_pruning_01" / "step.json"
     kept = path.read_text()
-    write_json(path, json.loads(kept) | {"dice": -1.0})
+    write_json(path, json.loads(kept) | {"fold_dice": {"0": -1.0}})
     assert command(*PRUNE, "--max-dice-drop", 0.5, root=root) == 2
     assert "Already the first step takes mean Dice from" in capsys.readouterr().err
     path.write_text(kept)
@@ -179,6 +179,23 @@ def test_what_cannot_be_is_refused(
     monkeypatch.chdir(pruned)
     assert command(*arguments, root=root) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--granularity", 64], "Nothing would be cut"),
+        (["--target-latency", "0.01x"], "does not reach the target even without"),
+        (["--folds", 1], "does not exist, but is to be compressed"),
+    ],
+)
+def test_a_restart_that_cannot_be_loses_nothing(
+    root: Path, pruned: Path, capsys: pytest.CaptureFixture[str], more: list, said: str
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in pruned.rglob("*")}
+    assert command(*PRUNE, *more, "--restart", root=root) == 2
+    assert said in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in pruned.rglob("*")} == before
 
 
 def test_without_a_model_there_is_nothing_to_compress(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

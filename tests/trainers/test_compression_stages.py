@@ -87,6 +87,16 @@ def test_both_stages_of_a_cascade(root: Path) -> None:
     assert predicts(root, "3d_cascade")
 
 
+def test_one_fold_of_a_cross_validated_cascade(root: Path) -> None:
+    shared = ["--trainer", "quantization", "--folds", 2]
+    assert command("train", 1, "3d_cascade", *SHORT, "--folds", 0, 1, 2, 3, 4, root=root) == 0
+    assert command("train", 1, "3d_cascade", *SHORT, *shared, root=root) == 0
+    model = root / "results" / NAME / "quantization__plans__3d_cascade"
+    earlier = (model / "stages" / "3d_lowres").glob("*/model.safetensors")
+    assert sorted(path.parent.name for path in earlier) == [f"fold_{number}" for number in range(5)]
+    assert [path.parent.name for path in model.glob("fold_*/model.safetensors")] == ["fold_2"]
+
+
 def test_the_locator_of_two_stages_alone(root: Path) -> None:
     assert command("train", 1, "3d_two_stage", *SHORT, root=root) == 0
     assert command("train", 1, "3d_two_stage", *PRUNE, "--compress-stages", "locate", root=root) == 0

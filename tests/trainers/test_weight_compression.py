@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from autoseg.compression.weights import convolution_weights, sparsity
-from autoseg.files import checksum
+from autoseg.errors import OptionError
+from autoseg.files import checksum, write_text
 from autoseg.inference.backends import choice
 from autoseg.inference.backends.probe import answer
 from autoseg.inference.calibration import find_int8, read_int8_record
@@ -179,6 +180,20 @@ def test_compress_chains_what_is_asked_for(root: Path, full: Path) -> None:
     assert sparsity(network) > 0.25
     assert len(find_int8([fold / "model.safetensors"])) == 1
     assert (fold / "model.safetensors").stat().st_size < (full / "model.safetensors").stat().st_size / 4
+
+
+def test_a_restart_without_what_int8_needs_loses_nothing(
+    root: Path, full: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing() -> None:
+        raise OptionError("int8 needs NNCF.")
+
+    monkeypatch.setattr("trainers.compress.check_installed", missing)
+    kept = root / "results" / NAME / "compress__plans__3d_fullres" / "steps" / "kept"
+    write_text(kept, "")
+    assert command(*TRAIN, "--trainer", "compress", "--methods", "int8", "--restart", root=root) == 2
+    assert "int8 needs NNCF" in capsys.readouterr().err
+    assert kept.exists()
 
 
 CHAINED = ["--prune", "25,25,50", "--granularity", 1, "--threshold", "0.5,1,0.5", "--restart"]

@@ -1,0 +1,79 @@
+"""Which networks of a cascade a compression of some of its folds is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from autoseg.data.folds import Fold
+from autoseg.errors import FileError
+from autoseg.files import write_text
+from autoseg.inference.model_files import WEIGHTS
+from autoseg.plans import Plans
+from autoseg.training.options import TrainingOptions
+from autoseg.workspace import Workspace
+from trainers.cascade import CascadeTrainer
+from trainers.job import Job
+from trainers.source import job_of_source
+from trainers.unseen import Unseen
+
+CASES = "abcde"
+
+
+@pytest.fixture
+def cascade(tmp_path: Path, write_model: Callable[..., Plans], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Job]:
+    """cascade(trained, earlier, folds): the job that compresses folds of a cascade.
+
+    trained: its finished folds; earlier: the folders of the first stage; folds: that are asked for, of five in all.
+    """
+    folds = tuple(Fold(tuple(CASES.replace(one, "")), (one,)) for one in CASES)
+    monkeypatch.setattr("trainers.job.dataset_folds", lambda dataset, folder: folds)
+
+    def make(trained: tuple[str, ...], earlier: tuple[str, ...], asked: tuple[str, ...]) -> Job:
+        source = tmp_path / "full"
+        plans = write_model(source, configuration="3d_cascade", folds=trained)
+        for name in earlier:
+            write_text(source / "stages" / "3d_lowres" / name / WEIGHTS, "")
+        dataset: Any = SimpleNamespace(name="Dataset001_X", cases=[SimpleNamespace(id=one) for one in CASES])
+        job = Job(Workspace(tmp_path), dataset, plans, "3d_cascade", tmp_path / "new", TrainingOptions(folds=asked))
+        return job_of_source(source, job)
+
+    return make
+
+
+def test_the_usual_networks_are_taken_where_they_are_there(cascade: Callable[..., Job]) -> None:
+    job = cascade(("0",), ("fold_0", "fold_1", "rest_of_0_1"), ("0",))
+    assert Unseen(job).folder_names == ("fold_0", "fold_1", "rest_of_0_1")
+
+
+def test_one_fold_of_a_cross_validated_cascade_takes_all_folds_of_the_earlier_stage(
+    cascade: Callable[..., Job],
+) -> None:
+    job = cascade(("0", "1", "2", "3", "4"), (), ("2",))
+    assert job.fold_names == ("2",)
+    assert Unseen(job).folder_names == ("fold_0", "fold_1", "fold_2", "fold_3", "fold_4")
+    assert CascadeTrainer(job).trainings()["3d_lowres"] >= 5
+
+
+def test_one_of_three_folds_takes_what_these_were_trained_with(cascade: Callable[..., Job]) -> None:
+    job = cascade(("0", "1", "2"), ("rest_of_0_1_2",), ("1",))
+    assert Unseen(job).folder_names == ("fold_0", "fold_1", "fold_2", "rest_of_0_1_2")
+
+
+def test_one_of_folds_that_were_trained_apart_takes_what_it_was_trained_with(cascade: Callable[..., Job]) -> None:
+    job = cascade(("0", "1", "3"), ("rest_of_0_1", "rest_of_0_3"), ("1",))
+    assert Unseen(job).folder_names == ("fold_0", "fold_1", "rest_of_0_1")
+
+
+def test_folds_that_no_networks_of_the_earlier_stage_fit_are_refused_at_once(cascade: Callable[..., Job]) -> None:
+    with pytest.raises(FileError, match=r"rest_of_0_2.*is to be compressed\. .* one by one, --folds 0 first"):
+        cascade(("0", "2"), ("fold_1", "rest_of_0_1", "rest_of_2_3"), ())
+
+
+def test_a_fold_that_was_not_trained_is_refused_by_its_own_name(cascade: Callable[..., Job]) -> None:
+    with pytest.raises(FileError, match=r"full/fold_1/model\.safetensors: .*give --folds that the model has"):
+        cascade(("0",), ("fold_1", "rest_of_0_1"), ("1",))
