@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autoseg.cli import measured_prediction
@@ -151,9 +152,10 @@ def test_what_a_comparison_has_no_use_for_is_refused(
 def test_a_process_of_its_own_tells_its_memory(root: Path) -> None:
     images, model = root / "raw" / NAME / "imagesTs", root / "results" / NAME / "standard__plans__3d_fullres"
     words = ("--model", model, "-i", images, "-o", root / "own", "--backend", "torch", "--precision", "fp32")
+    held = np.ones(1_200_000_000 // 8)
     answer = measured_prediction.predicted(tuple(map(str, words)))
     assert isinstance(answer, PredictionAnswer)
-    assert 50e6 < answer.peak_bytes < 20e9
+    assert 50e6 < answer.peak_bytes < held.nbytes
     assert len(list((root / "own").glob("*.nii.gz"))) == 2
 
 
