@@ -85,6 +85,12 @@ def read_trade_off(path: Path) -> TradeOff:
     return read_artefact(TradeOff, path, remedy="Run autoseg_compare --trade-off again.")
 
 
+def titles(measured: Sequence[Measured]) -> list[str]:
+    """What to call each: its kind, and its configuration where there are several."""
+    several = len({one.configuration for one in measured}) > 1
+    return [f"{one.kind} {one.configuration}" if several else one.kind for one in measured]
+
+
 def unbeaten(measured: Sequence[Measured]) -> list[Measured]:
     """The Pareto front: those that no other equals or betters in Dice, bytes, seconds and memory and betters in one.
 
@@ -168,11 +174,11 @@ def format_trade_off(trade_off: TradeOff) -> str:
     ]
     front = unbeaten(trade_off.measured)
     rows = []
-    for one in trade_off.measured:
+    for one, title in zip(trade_off.measured, titles(trade_off.measured), strict=True):
         star = " *" if one in front else ""
         work = f"{one.multiply_adds / 1e9:.1f} G"
         costs = [f"{one.bytes / MEGA:.2f}", f"{one.parameters / 1e6:.2f} M", work, f"{one.seconds_per_case:.2f}"]
-        rows.append([f"{one.kind}{star}", one.engine, *_dice(one), *costs, _size(one.peak_bytes)])
+        rows.append([f"{title}{star}", one.engine, *_dice(one), *costs, _size(one.peak_bytes)])
     *lines, _, last = aligned([head, *rows])
     remark = f"Means over {len(trade_off.cases)} cases. *: no other has its Dice at so few bytes, seconds and memory."
     return "\n".join([*lines, last, "", remark])
