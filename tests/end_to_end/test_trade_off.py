@@ -114,7 +114,7 @@ def test_corrected_labels_are_scored_and_nothing_is_predicted_again(
     labels = Path(str(on_tests[on_tests.index("--labels") + 1]))
     for path in labels.glob("*.nii.gz"):
         volume = read_labels(path)
-        write_labels(path, replace(volume, array=np.roll(volume.array, 6, axis=0)))
+        write_labels(path, replace(volume, array=np.zeros_like(volume.array)))
     monkeypatch.setattr("autoseg.cli.trading_off.predicted", None)
     assert command(*on_tests, root=root) == 0
     after = trade_off(root, "tests")["measured"]
