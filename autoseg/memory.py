@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+STATUS = Path("/proc/self/status")
 OUT_OF_MEMORY_PHRASES = (
     "not enough memory",
     "can't allocate memory",
@@ -62,13 +63,28 @@ def _statistics(path: Path, names: tuple[str, ...]) -> int:
     return sum(int(value) for key, _, value in lines if key in names)
 
 
-def peak_memory_bytes() -> int:
-    """The most memory that this process has held resident so far."""
+def peak_memory_bytes(status: Path = STATUS) -> int:
+    """The most memory that this process has held resident since its program began.
+
+    Not ru_maxrss where Linux tells better: that outlives fork and exec, and so begins with what the process held that
+    started this one.
+    """
     if sys.platform == "win32":
         import psutil
 
         return int(psutil.Process().memory_info().peak_wset)
+    if peak := _high_water_mark(status):
+        return peak
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _high_water_mark(status: Path) -> int:
+    """Linux's VmHWM of a process in bytes; 0 where the system does not tell it."""
+    try:
+        lines = status.read_text(errors="replace").splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), 0)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +66,21 @@ def test_peak_grows_with_what_is_held() -> None:
     held = np.ones(before // 8 + (32 << 20) // 8)
     assert peak_memory_bytes() > before
     assert held.nbytes > before
+
+
+def test_the_peak_does_not_begin_with_that_of_the_process_that_started_this_one() -> None:
+    held = np.ones((300 << 20) // 8)
+    code = "from autoseg.memory import peak_memory_bytes; print(peak_memory_bytes())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 0 < int(told) < held.nbytes / 2
+
+
+def test_where_the_system_tells_no_peak_of_the_program_the_process_does(tmp_path: Path) -> None:
+    (tmp_path / "status").write_text("Name:\tpython\nVmRSS:\t 5 kB\n")
+    assert peak_memory_bytes(tmp_path / "status") > 10 << 20
+    assert peak_memory_bytes(tmp_path / "nowhere") > 10 << 20
+
+
+def test_the_peak_is_read_in_kibibytes(tmp_path: Path) -> None:
+    (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t  123456 kB\nVmRSS:\t 5 kB\n")
+    assert peak_memory_bytes(tmp_path / "status") == 123456 * 1024

@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 
@@ -72,7 +73,7 @@ def _share_cores() -> None:
 def further(options: argparse.Namespace) -> str:
     """What the next command needs, as text to append: the root and the plans that this one was given."""
     plans = getattr(options, "plans_name", "plans")
-    parts = [f" --root {options.root}"] if options.root else []
+    parts = [f" --root {shlex.quote(options.root)}"] if options.root else []
     return "".join([*parts, f" --plans-name {plans}" if plans != "plans" else ""])
 
 

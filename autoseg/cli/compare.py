@@ -99,8 +99,18 @@ def compare_models(arguments: argparse.Namespace) -> int:
     write_trade_off(trading.folder, trade_off)
     print(f"\n{format_trade_off(trade_off)}")
     print(f"trade-off: {trading.folder} (trade_off.json, trade_off.csv, trade_off.png)")
-    print(f"next: autoseg_predict -d {arguments.dataset} -c best --max-seconds N --max-memory SIZE -i IMAGES -o OUT")
+    print(choosing(arguments))
     return 0
+
+
+def choosing(arguments: argparse.Namespace) -> str:
+    """How to predict with the best model of a trade-off, as a line for the user."""
+    from autoseg.cli.trading_off import NAME
+
+    if arguments.name not in (None, NAME):
+        return f"note: autoseg_predict -c best chooses by the trade-off without --name, and not by {arguments.name}"
+    choice = f"-d {arguments.dataset} -c best --max-seconds N --max-memory SIZE"
+    return f"next: autoseg_predict {choice} -i IMAGES -o OUT{app.further(arguments)}"
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -33,8 +33,9 @@ class PredictionAnswer:
 
 
 def predicted(arguments: tuple[str, ...]) -> PredictionAnswer:
-    """Predict in a process of its own. ChildError where that fails, with what it said last."""
-    return answer_of(PREDICT, PredictionRequest(arguments), PredictionAnswer, timeout_seconds=TIMEOUT_SECONDS)
+    """Predict in a process of its own, which shows how it goes on. ChildError where that fails: it has said why."""
+    request = PredictionRequest(arguments)
+    return answer_of(PREDICT, request, PredictionAnswer, timeout_seconds=TIMEOUT_SECONDS, talks=True)
 
 
 def answer(request: PredictionRequest) -> PredictionAnswer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from autoseg.errors import FileError, OptionError
 if TYPE_CHECKING:
     from autoseg.evaluation import ClassScores
     from autoseg.evaluation.trade_off import Bounds, Measured
-
-    Engine = tuple[str, str]
 
 LOGGER = logging.getLogger(__name__)
 BEST = "best"
@@ -80,11 +79,12 @@ def trained_models(results: Path, configuration: str = "*", *, plans: str = "pla
     return _finished(results, f"*__{plans}__{pattern}")
 
 
-def best_measured(results: Path, bounds: Bounds, *, plans: str, trainer: str | None, engine: Engine) -> Measured:
+def best_measured(results: Path, bounds: Bounds, *, plans: str, asked: Mapping[str, str]) -> Measured:
     """The best model and engine within bounds, of those that autoseg_compare --trade-off measured for these plans.
 
-    engine: backend and precision, each auto for any. Raises FileError where nothing was measured, or where the model
-    was trained anew since, and OptionError where nothing is within bounds.
+    asked: what it has to be, any of --trainer, --backend, --precision and --device. Raises FileError where nothing was
+    measured, or where the model was trained anew since, and OptionError where nothing is what was asked for, or within
+    bounds.
     """
     from autoseg.cli.trading_off import trade_off_folder
     from autoseg.evaluation.trade_off import TRADE_OFF, best_within, read_trade_off
@@ -101,16 +101,19 @@ def best_measured(results: Path, bounds: Bounds, *, plans: str, trainer: str | N
         )
     if trade_off.machine["processor"] != machine()["processor"]:
         LOGGER.warning("%s was measured on another machine; its seconds may be others here.", path)
-    allowed = [
-        one
-        for one in trade_off.measured
-        if (trainer is None or one.model.split("__")[0] == trainer)
-        and engine[0] in ("auto", one.backend)
-        and engine[1] in ("auto", one.precision)
-    ]
+    allowed = [one for one in trade_off.measured if asked.items() <= _facts(one).items()]
+    if not allowed:
+        told = " ".join(f"{option} {value}" for option, value in asked.items())
+        raise OptionError(f"Nothing was measured with {told}.", f"Leave that out, or measure it with {measure[4:]}")
     chosen = best_within(allowed, bounds)
     _check_unchanged(results / chosen.model, chosen, measure)
     return chosen
+
+
+def _facts(one: Measured) -> dict[str, str]:
+    """What autoseg_predict can be asked for of a measurement."""
+    trainer = one.model.split("__")[0]
+    return {"--trainer": trainer, "--backend": one.backend, "--precision": one.precision, "--device": one.device}
 
 
 def _check_unchanged(folder: Path, chosen: Measured, remedy: str) -> None:

@@ -26,6 +26,7 @@ EPILOG = """examples:
 
 Images are named CASE_0000.nii.gz, CASE_0001.nii.gz, ... with one file per channel; for a model of one channel any
 name will do. Several files, or a .txt or .json list of files, may stand in place of a folder."""
+OVERLAP = 0.5
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -48,7 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--folds", nargs="+", metavar="N", help="folds to average, or 'all' (default: every one)")
     parser.add_argument("--trainer", help="which trainer's model, where there are several")
     parser.add_argument("--plans-name", default="plans", help="which plans (default: plans)")
-    parser.add_argument("--overlap", type=float, default=0.5, help="of neighbouring windows (default: 0.5)")
+    parser.add_argument("--overlap", type=float, default=OVERLAP, help="of neighbouring windows (default: 0.5)")
     parser.add_argument(
         "--flips",
         type=flips,
@@ -108,14 +109,26 @@ def _check(arguments: argparse.Namespace) -> None:
         raise OptionError("--model stands in place of -d and -c.", "Give one or the other.")
     if not arguments.model and not (arguments.dataset and arguments.configuration):
         raise OptionError("Which model is to be used?", "Give -d DATASET -c CONFIGURATION, or --model FOLDER.")
-    if _has_bounds(arguments) and (arguments.model or arguments.configuration != ["best"] or arguments.folds):
+    if _has_bounds(arguments):
+        _check_bounds(arguments)
+    if arguments.workers < 0:
+        raise OptionError(f"--workers must be at least 0, not {arguments.workers}.")
+
+
+def _check_bounds(arguments: argparse.Namespace) -> None:
+    from autoseg.errors import OptionError
+
+    if arguments.model or arguments.configuration != ["best"] or arguments.folds:
         raise OptionError(
             "--max-seconds and --max-memory choose a model and its folds.", "Give them with -c best alone."
         )
+    if arguments.flips is not None or arguments.overlap != OVERLAP:
+        raise OptionError(
+            "--max-seconds and --max-memory choose by measurements with the plan's flips and the usual overlap.",
+            "Leave --flips and --overlap out, or name the model and --backend yourself.",
+        )
     if arguments.max_seconds is not None and not arguments.max_seconds > 0:
         raise OptionError(f"--max-seconds must be positive, not {arguments.max_seconds}.")
-    if arguments.workers < 0:
-        raise OptionError(f"--workers must be at least 0, not {arguments.workers}.")
 
 
 def _model_folders(arguments: argparse.Namespace) -> list[Path]:
@@ -140,18 +153,22 @@ def _has_bounds(arguments: argparse.Namespace) -> bool:
 
 
 def _within_bounds(results: Path, arguments: argparse.Namespace) -> Path:
-    """The best model within the bounds; the arguments then name its engine and its folds."""
+    """The best model within the bounds; the arguments then name its engine, its device and its folds."""
     from autoseg.cli.model_selection import best_measured
     from autoseg.evaluation.trade_off import Bounds
 
-    bounds, engine = Bounds(arguments.max_seconds, arguments.max_memory), (arguments.backend, arguments.precision)
-    chosen = best_measured(results, bounds, plans=arguments.plans_name, trainer=arguments.trainer, engine=engine)
+    bounds = Bounds(arguments.max_seconds, arguments.max_memory)
+    choices = {name: getattr(arguments, name) for name in ("trainer", "backend", "precision")}
+    choices["device"] = arguments.device.partition(":")[0]  # another GPU of this machine is no other device
+    asked = {f"--{name}": value for name, value in choices.items() if value not in (None, "auto")}
+    chosen = best_measured(results, bounds, plans=arguments.plans_name, asked=asked)
     arguments.backend, arguments.precision = chosen.backend, chosen.precision
+    arguments.device = chosen.device if arguments.device == "auto" else arguments.device
     arguments.folds = list(chosen.folds)
     measured = (
         f"Dice {chosen.dice.mean:.4f}, {chosen.seconds_per_case:.2f} s per case, {chosen.peak_bytes / 1024**2:.0f}M"
     )
-    print(f"best within {bounds}: {chosen.model} by {chosen.engine} ({measured})")
+    print(f"best within {bounds}: {chosen.model} by {chosen.engine} on {chosen.device} ({measured})")
     return results / chosen.model
 
 

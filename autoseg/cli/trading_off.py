@@ -13,13 +13,13 @@ from autoseg.cli.measured_prediction import predicted
 from autoseg.cli.model_selection import trained_models
 from autoseg.data.folds import Fold, dataset_folds
 from autoseg.dataset import Dataset, read_dataset
-from autoseg.errors import FileError, OptionError
+from autoseg.errors import AutosegError, FileError, OptionError
 from autoseg.evaluation import EvaluationOptions, Summary, evaluate_folders
-from autoseg.evaluation.bootstrap import estimate_differences
+from autoseg.evaluation.bootstrap import Estimate, estimate_differences
 from autoseg.evaluation.summary import score_table
 from autoseg.evaluation.trade_off import Measured, TradeOff
 from autoseg.files import checksum, checksum_of, from_json, read_artefact, read_json, write_json
-from autoseg.inference.backends.choice import possible
+from autoseg.inference.backends.choice import package_versions, possible
 from autoseg.inference.backends.probe import Candidate
 from autoseg.inference.inputs import find_inputs
 from autoseg.inference.manifest import MANIFEST, Manifest
@@ -34,6 +34,7 @@ from autoseg.workspace import Workspace
 LOGGER = logging.getLogger(__name__)
 NAME = "trade-off"
 MEASURED = "measured.json"
+UNSCORED = Estimate(None, None, None, 0)
 KINDS = {
     "standard": "full",
     "cascade": "full",
@@ -83,8 +84,8 @@ class TradingOff:
         for entrant in self.entrants:
             measured = self._measured(entrant)
             if measured is not None:
-                found.append(measured)
                 summaries.append(self._summary(entrant))
+                found.append(replace(measured, dice=summaries[-1].overall["dice"]))
         if not found:
             raise FileError(self.workspace.results(self.dataset.name), "has no model that could be measured.")
         table = [score_table(one.cases, self.dataset.labels.names, "dice") for one in summaries]
@@ -137,13 +138,15 @@ class TradingOff:
         return self.folder / "predicted" / entrant.name
 
     def _measured(self, entrant: Entrant) -> Measured | None:
-        """What is on disk of an entrant, where nothing changed since, else anew; None where its engine cannot do it."""
+        """What an entrant costs, not what it is worth: what is on disk, where nothing changed since, else anew.
+
+        None where its engine cannot do it.
+        """
         path = self._predicted(entrant) / MEASURED
         now = self._made_from(entrant)
-        if path.exists():
-            before = from_json(Measured, read_json(path), path)
-            if before.made_from == now:
-                return before
+        before = _kept(path)
+        if before is not None and before.made_from == now:
+            return before
         shutil.rmtree(path.parent, ignore_errors=True)
         words = self._words(entrant)
         print(f"\n$ autoseg_predict {' '.join(words)}", flush=True)
@@ -161,7 +164,8 @@ class TradingOff:
             configuration=entrant.files.configuration,
             backend=entrant.candidate.backend,
             precision=entrant.candidate.precision,
-            dice=self._summary(entrant).overall["dice"],
+            device=self.device,
+            dice=UNSCORED,
             difference=None,
             bytes=costs.bytes,
             parameters=costs.parameters,
@@ -183,19 +187,29 @@ class TradingOff:
         return (*words, *(["--threads", str(self.arguments.threads)] if self.arguments.threads else []))
 
     def _made_from(self, entrant: Entrant) -> str:
-        return checksum_of([networks_checksum(entrant.files, entrant.candidate.precision), self._inputs, self.device])
+        """The checksum of all that the costs depend on. Labels are not among that: Dice is computed every time."""
+        networks = networks_checksum(entrant.files, entrant.candidate.precision)
+        return checksum_of([networks, package_versions([entrant.candidate.backend]), self._inputs])
 
     @cached_property
     def _inputs(self) -> list[object]:
         """What the measurements of all entrants depend on."""
         cases = find_inputs([self.cases[0]], self.dataset.channel_names, self.dataset.file_ending)
         sizes = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for case in cases for path in case.images]
-        return [sizes, str(self.cases[1]), machine()]
+        return [sizes, self.arguments.images is None, self.device, machine()]
 
     def _summary(self, entrant: Entrant) -> Summary:
         description = self.workspace.raw(self.dataset.name) / "dataset.json"
         options = EvaluationOptions(dataset_json=description, surface=False, allow_missing=True)
         return evaluate_folders(self._predicted(entrant), self.cases[1], options).summary
+
+
+def _kept(path: Path) -> Measured | None:
+    """What was measured before; None where nothing was, or another version of autoseg wrote it."""
+    try:
+        return from_json(Measured, read_json(path), path)
+    except AutosegError:
+        return None
 
 
 def trade_off_folder(results: Path, name: str = NAME) -> Path:

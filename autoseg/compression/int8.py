@@ -47,8 +47,8 @@ def _missing() -> list[str]:
 def calibrate(network: nn.Module, patches: Iterable[torch.Tensor], patch_size: Ints, path: Path) -> None:
     """Write the int8 form of a network as path (.xml) and, beside it, .bin; each whole or not at all.
 
-    network: with its spec; it is not changed. patches: (1, C, *patch_size) float32, as prediction gives windows to the
-    network. Raises OptionError where there is none.
+    Its input and output have the names of an exported network's. network: with its spec; it is not changed. patches:
+    (1, C, *patch_size) float32, as prediction gives windows to the network. Raises OptionError where there is none.
     """
     check_installed()
     images = [patch.contiguous().float().numpy() for patch in patches]

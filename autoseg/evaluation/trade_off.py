@@ -22,11 +22,12 @@ MEGA = 1024**2
 class Measured:
     """A model, as one engine predicts with it.
 
-    kind: full, pruned, ... model: name of its folder; folds: of it. dice: the mean over classes, with its interval over
-    cases. difference: of it to the first model, over the same cases; None for the first. bytes: of the files that are
-    computed with, parameters: of the networks in them. multiply_adds: of a case of median size, over all windows, flips
-    and folds. seconds_per_case, peak_bytes: measured, of a process that predicts the cases; the latter of the GPU's
-    memory where that computes. networks: checksum of the files. made_from: of all that this depends on.
+    kind: full, pruned, ... model: name of its folder; folds: of it. device: that computed, cpu or cuda. dice: the mean
+    over classes, with its interval over cases. difference: of it to the first model, over the same cases; None for the
+    first. bytes: of the files that are computed with, parameters: of the networks in them. multiply_adds: of a case of
+    median size, over all windows, flips and folds. seconds_per_case, peak_bytes: measured, of a process that predicts
+    the cases with the plan's flips and the usual overlap; the latter of the GPU's memory where that computes. networks:
+    checksum of the files. made_from: of all that this depends on.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Measured:
     configuration: str
     backend: str
     precision: str
+    device: str
     dice: Estimate
     difference: Estimate | None
     bytes: int
@@ -59,7 +61,7 @@ class TradeOff:
     cases: tuple[str, ...]
     machine: dict[str, Any]
     measured: tuple[Measured, ...]
-    schema: int = 1
+    schema: int = 2
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,12 @@ class Bounds:
 def read_trade_off(path: Path) -> TradeOff:
     """Read a trade_off.json; FormatError names the key that is unknown, missing or wrong."""
     return read_artefact(TradeOff, path, remedy="Run autoseg_compare --trade-off again.")
+
+
+def titles(measured: Sequence[Measured]) -> list[str]:
+    """What to call each: its kind, and its configuration where there are several."""
+    several = len({one.configuration for one in measured}) > 1
+    return [f"{one.kind} {one.configuration}" if several else one.kind for one in measured]
 
 
 def unbeaten(measured: Sequence[Measured]) -> list[Measured]:
@@ -168,11 +176,11 @@ def format_trade_off(trade_off: TradeOff) -> str:
     ]
     front = unbeaten(trade_off.measured)
     rows = []
-    for one in trade_off.measured:
+    for one, title in zip(trade_off.measured, titles(trade_off.measured), strict=True):
         star = " *" if one in front else ""
         work = f"{one.multiply_adds / 1e9:.1f} G"
         costs = [f"{one.bytes / MEGA:.2f}", f"{one.parameters / 1e6:.2f} M", work, f"{one.seconds_per_case:.2f}"]
-        rows.append([f"{one.kind}{star}", one.engine, *_dice(one), *costs, _size(one.peak_bytes)])
+        rows.append([f"{title}{star}", one.engine, *_dice(one), *costs, _size(one.peak_bytes)])
     *lines, _, last = aligned([head, *rows])
     remark = f"Means over {len(trade_off.cases)} cases. *: no other has its Dice at so few bytes, seconds and memory."
     return "\n".join([*lines, last, "", remark])

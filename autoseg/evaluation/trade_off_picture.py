@@ -6,14 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from autoseg.evaluation.trade_off import MEGA, Measured, TradeOff, unbeaten
+from autoseg.evaluation.trade_off import MEGA, Measured, TradeOff, titles, unbeaten
 from autoseg.files import atomic_path
 
 MARKERS = "osD^vPX*"
 
 
 def draw_trade_off(path: Path, trade_off: TradeOff) -> None:
-    """Draw a colour per kind of model and a marker per engine; rings mark what nothing beats; lines are intervals."""
+    """Draw a colour per kind and configuration of models and a marker per engine.
+
+    Rings mark what nothing beats; lines are intervals.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -30,12 +33,12 @@ def draw_trade_off(path: Path, trade_off: TradeOff) -> None:
 
 
 def _draw(axes: Any, trade_off: TradeOff, cost: Callable[[Measured], float]) -> None:
-    kinds, engines = _kinds(trade_off), _engines(trade_off)
+    colors, engines = _colors(trade_off), _engines(trade_off)
     front = unbeaten(trade_off.measured)
-    for one in trade_off.measured:
+    for one, title in zip(trade_off.measured, titles(trade_off.measured), strict=True):
         if one.dice.mean is None:
             continue
-        color, marker = f"C{kinds.index(one.kind)}", MARKERS[engines.index(one.engine) % len(MARKERS)]
+        color, marker = colors[title], MARKERS[engines.index(one.engine) % len(MARKERS)]
         axes.plot(cost(one), one.dice.mean, marker, color=color, linestyle="none")
         if one.dice.low is not None:
             axes.vlines(cost(one), one.dice.low, one.dice.high, color=color, linewidth=0.8)
@@ -49,9 +52,9 @@ def _keys(trade_off: TradeOff) -> list[Any]:
     """What the colours mean, and then the markers: few enough for a legend, however many models there are."""
     from matplotlib.lines import Line2D
 
-    kinds = [
-        Line2D([], [], color=f"C{number}", marker="s", linestyle="none", label=kind)
-        for number, kind in enumerate(_kinds(trade_off))
+    models = [
+        Line2D([], [], color=color, marker="s", linestyle="none", label=title)
+        for title, color in _colors(trade_off).items()
     ]
     engines = [
         Line2D([], [], color="grey", marker=MARKERS[number % len(MARKERS)], linestyle="none", label=engine)
@@ -60,11 +63,16 @@ def _keys(trade_off: TradeOff) -> list[Any]:
     ring = Line2D(
         [], [], color="black", marker="o", fillstyle="none", markersize=13, linestyle="none", label="not beaten"
     )
-    return [*kinds, *engines, ring]
+    return [*models, *engines, ring]
 
 
-def _kinds(trade_off: TradeOff) -> list[str]:
-    return list(dict.fromkeys(one.kind for one in trade_off.measured))
+def _colors(trade_off: TradeOff) -> dict[str, Any]:
+    """By title, all of them different up to twenty."""
+    from matplotlib import colormaps
+
+    found = list(dict.fromkeys(titles(trade_off.measured)))
+    palette = colormaps["tab10" if len(found) <= 10 else "tab20"]
+    return {title: palette(number % palette.N) for number, title in enumerate(found)}
 
 
 def _engines(trade_off: TradeOff) -> list[str]:

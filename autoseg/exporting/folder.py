@@ -95,4 +95,4 @@ def _write_network(weights: Path, stage: StagePlan, export: Export, path: Path) 
         return
     from autoseg.inference.backends.openvino import converted, write_openvino
 
-    write_openvino(converted(network, stage.patch_size), path, name_ports=True)
+    write_openvino(converted(network, stage.patch_size), path)

@@ -9,12 +9,13 @@ import numpy as np
 
 from autoseg.errors import OptionError
 from autoseg.inference.chain import Chain, ChainOutput, PreparedVolume, Progress, Wanted
+from autoseg.inference.cleaning import cleaned
 from autoseg.inference.memory import Limit, Source
 from autoseg.inference.merging import found_organs
 from autoseg.inference.model import Model
 from autoseg.io import Volume
 from autoseg.labels import Labels
-from autoseg.postprocessing import Rule, apply_rules
+from autoseg.postprocessing import Rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,12 +93,10 @@ class Ensemble:
         self, prepared: PreparedInput, *, keep_probabilities: bool = False, progress: Progress | None = None
     ) -> Prediction:
         """Predict what was prepared with the same keep_probabilities."""
-        output = self._output(prepared, progress)
+        geometry = prepared.volumes[0].geometry
+        output = cleaned(self._output(prepared, progress), self.rules, self.chains, self.labels, geometry)
         labels, probabilities = output.labels, output.probabilities
         assert labels is not None
-        geometry = prepared.volumes[0].geometry
-        if self.rules:
-            labels = apply_rules(labels, self.rules, self.labels, geometry.voxel_volume_mm3)
         kept = None if probabilities is None or not keep_probabilities else Volume(probabilities, geometry)
         return Prediction(Volume(labels, geometry), kept, output.not_found)
 

@@ -13,6 +13,7 @@ from autoseg.geometry import Geometry
 from autoseg.inference.backends.choice import Choice
 from autoseg.inference.calibration import find_int8
 from autoseg.inference.chain import Chain, Progress, Wanted
+from autoseg.inference.cleaning import cleaned
 from autoseg.inference.memory import Limit, Source
 from autoseg.inference.model_files import ModelFiles, read_model_files
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
@@ -21,7 +22,7 @@ from autoseg.io import Volume
 from autoseg.labels import Labels
 from autoseg.locating.experience import joined, read_experience
 from autoseg.plans import Ints
-from autoseg.postprocessing import Rule, apply_rules
+from autoseg.postprocessing import Rule
 
 LOGGER = logging.getLogger(__name__)
 
@@ -73,13 +74,11 @@ class Model:
         wanted = limit.wanted([self.chain], source, Wanted(), cleans=bool(self.rules))
         prepared = self.chain.prepare(volume, case_id=case_id)
         output = self.chain.run(prepared, wanted, progress=progress)
-        labels = output.labels
-        assert labels is not None
+        output = cleaned(output, self.rules, [self.chain], self.labels, volume.geometry)
         for organ, reason in output.not_found.items():
             LOGGER.warning("%s: %s was not found: %s", case_id, organ, reason)
-        if self.rules:
-            labels = apply_rules(labels, self.rules, self.labels, volume.geometry.voxel_volume_mm3)
-        return Volume(labels, volume.geometry)
+        assert output.labels is not None
+        return Volume(output.labels, volume.geometry)
 
     def check_channels(self, volume: Volume) -> None:
         """Raise OptionError where a volume (C, Z, Y, X) has other channels than the model takes."""

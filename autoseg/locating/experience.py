@@ -20,14 +20,21 @@ SPREADS = 2.0
 """How many standard deviations around its expected place an organ is looked for."""
 LEAST_SPREAD_MM = 2.0
 """Between organs; a few cases that agree by chance are not trusted further."""
+FEWEST_CASES = 3
+"""From which an offset counts beside others: one case has no spread, and two have next to none to go by."""
 
 
 @dataclass(frozen=True)
 class Offset:
-    """From the middle of another organ's box to this one's, over the cases that have both: world (x, y, z) in mm."""
+    """From the middle of another organ's box to this one's, over the cases that have both: world (x, y, z) in mm.
+
+    spread_mm: the standard deviation to expect of a further case, sqrt(v (n + 1) / (n - 1)) where n cases have the
+    variance v, and 0 of a single one. cases: how many they are; files from before they were counted are trusted.
+    """
 
     mean_mm: Triple
     spread_mm: Triple
+    cases: int = FEWEST_CASES
 
 
 @dataclass(frozen=True)
@@ -60,10 +67,11 @@ class Experience:
 
         Every found organ that was seen together with it in training votes for the middle of its box with the weight
         1 / variance; half an edge of the box is half the organ's large size and SPREADS mean standard deviations. It
-        may reach outside the volume.
+        may reach outside the volume. What was seen together in fewer than FEWEST_CASES votes where no other does.
         """
         known = self.organs[organ]
         votes = {name: known.offsets[name] for name in found if name in known.offsets}
+        votes = {name: offset for name, offset in votes.items() if offset.cases >= FEWEST_CASES} or votes
         if not votes:
             return None
         places = np.array([_middle(found[name], geometry) + offset.mean_mm for name, offset in votes.items()])
@@ -108,7 +116,10 @@ def learn(
 
 
 def joined(experiences: Sequence[Experience]) -> Experience:
-    """Of several folds as one: the larger margins, sizes and spreads; the mean of the offsets; counts are added."""
+    """Of several folds as one: the larger margins, sizes and spreads; the mean of the offsets; counts are added.
+
+    Of the cases of an offset the most of one fold count: folds share training cases.
+    """
     names = experiences[0].organs
     return Experience({name: _joined([one.organs[name] for one in experiences]) for name in names})
 
@@ -172,7 +183,10 @@ def _enough(values: np.ndarray) -> np.ndarray:
 
 def _offset(name: str, other: str, middles: Sequence[dict[str, np.ndarray]]) -> Offset | None:
     steps = [places[name] - places[other] for places in middles if name in places and other in places]
-    return Offset(_triple(np.mean(steps, axis=0)), _triple(np.std(steps, axis=0))) if steps else None
+    if not steps:
+        return None
+    widened = math.sqrt((len(steps) + 1) / max(1, len(steps) - 1))
+    return Offset(_triple(np.mean(steps, axis=0)), _triple(widened * np.std(steps, axis=0)), len(steps))
 
 
 def _joined(known: Sequence[OrganExperience]) -> OrganExperience:
@@ -186,6 +200,7 @@ def _joined(known: Sequence[OrganExperience]) -> OrganExperience:
             other: Offset(
                 _triple(np.mean([offset.mean_mm for offset in some], axis=0)),
                 _triple(np.max([offset.spread_mm for offset in some], axis=0)),
+                max(offset.cases for offset in some),
             )
             for other, some in offsets.items()
         },

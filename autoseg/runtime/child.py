@@ -21,11 +21,12 @@ class ChildError(Exception):
     """Why a child process gave no answer, as part of a sentence."""
 
 
-def answer_of(command: Sequence[str], request: Any, kind: type[T], *, timeout_seconds: float) -> T:
+def answer_of(command: Sequence[str], request: Any, kind: type[T], *, timeout_seconds: float, talks: bool = False) -> T:
     """What a child process says to a request.
 
     command: a program, or the arguments of this Python; it reads the request, a dataclass, as JSON on standard input
-    and writes the answer as JSON on the last line of standard output. Raises ChildError where it does not.
+    and writes the answer as JSON on the last line of standard output. Raises ChildError where it does not. talks: what
+    it writes on standard error is shown as it comes; else only the last line is told, where it fails.
     """
     package = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
@@ -33,7 +34,8 @@ def answer_of(command: Sequence[str], request: Any, kind: type[T], *, timeout_se
         child = subprocess.run(
             [sys.executable, *command] if command[0].startswith("-") else command,
             input=json.dumps(to_json(request)),
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=None if talks else subprocess.PIPE,
             text=True,
             timeout=timeout_seconds,
             env={**os.environ, "PYTHONPATH": path},

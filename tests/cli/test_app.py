@@ -63,6 +63,7 @@ def test_a_reader_who_leaves_is_no_error(monkeypatch: pytest.MonkeyPatch) -> Non
         ({"root": None}, ""),
         ({"root": None, "plans_name": "plans"}, ""),
         ({"root": "R", "plans_name": "long"}, " --root R --plans-name long"),
+        ({"root": "my data"}, " --root 'my data'"),
     ],
 )
 def test_the_next_command_goes_to_the_same_place(given: dict[str, str | None], expected: str) -> None:

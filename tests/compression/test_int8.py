@@ -14,11 +14,15 @@ import torch
 from autoseg import load_model
 from autoseg.compression.int8 import answer_to_phantom, calibrate
 from autoseg.errors import FileError, OptionError
+from autoseg.exporting.folder import Export, export_model
 from autoseg.files import checksum
 from autoseg.geometry import Geometry
 from autoseg.inference.backends import EngineOptions, choice, find_backend
+from autoseg.inference.backends.openvino import imported
 from autoseg.inference.backends.probe import Candidate, ProbeRequest, answer, phantom, relative_error, seasoned_network
 from autoseg.inference.calibration import Int8Record, find_int8, int8_files, read_int8_record, write_int8_record
+from autoseg.inference.model_files import read_model_files
+from autoseg.inference.predictor import PredictionOptions
 from autoseg.io import Volume
 from autoseg.networks.storage import load_network
 from autoseg.plans import LevelSpec, NetworkSpec
@@ -76,6 +80,18 @@ def test_it_is_made_for_windows_of_one_size(calibrated: Path) -> None:
         find_backend("openvino").compile(
             seasoned_network(SPEC), EngineOptions((8, 8, 8), "int8", 1, calibrated=calibrated)
         )
+
+
+def test_its_input_and_output_have_the_names_that_exports_promise(model: Path, tmp_path: Path) -> None:
+    files = read_model_files(model)
+    export_model(files, Export("openvino", "int8"), tmp_path / "deployed", PredictionOptions())
+    (path,) = (tmp_path / "deployed" / "networks").glob("*.xml")
+    core = imported().Core()
+    read = core.read_model(path)
+    assert (read.input(0).get_names(), read.output(0).get_names()) == ({"image"}, {"logits"})
+    network = core.compile_model(read, "CPU")
+    window = np.zeros((1, 1, *PATCH), dtype=np.float32)
+    assert network({"image": window})["logits"].shape == (1, 4, *PATCH)
 
 
 def test_a_broken_file_is_named(calibrated: Path, tmp_path: Path) -> None:

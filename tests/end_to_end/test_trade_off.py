@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib
 import json
+import shlex
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from autoseg.cli import measured_prediction
+from autoseg.cli import measured_prediction, predict, trading_off
 from autoseg.cli.measured_prediction import PredictionAnswer, PredictionRequest
 from autoseg.files import write_json
 from autoseg.inference.manifest import MANIFEST
+from autoseg.io import read_labels, write_labels
 from dataset_conversion.phantom import write_phantom_dataset
 
 NAME = "Dataset001_Phantom"
@@ -88,11 +93,52 @@ def test_what_has_not_changed_is_not_predicted_again(
     assert trade_off(root)["measured"] == measured
 
 
-def test_test_cases_stand_in_for_validation_cases(root: Path, measured: list[dict[str, Any]]) -> None:
-    raw = root / "raw" / NAME
-    more = ["-i", raw / "imagesTs", "--labels", raw / "labelsTs", "--name", "tests", "-c", "3d_fullres"]
-    assert command(*COMPARE, *more, root=root) == 0
+@pytest.fixture(scope="module")
+def on_tests(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[object]:
+    """The command that measures on test cases, once run; its labels may be changed."""
+    raw, labels = root / "raw" / NAME, tmp_path_factory.mktemp("labels")
+    shutil.copytree(raw / "labelsTs", labels, dirs_exist_ok=True)
+    words = [*COMPARE, "-i", raw / "imagesTs", "--labels", labels, "--name", "tests", "-c", "3d_fullres"]
+    assert command(*words, root=root) == 0
+    return words
+
+
+def test_test_cases_stand_in_for_validation_cases(root: Path, on_tests: list[object]) -> None:
     assert len(trade_off(root, "tests")["cases"]) == 2
+
+
+def test_corrected_labels_are_scored_and_nothing_is_predicted_again(
+    root: Path, on_tests: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = trade_off(root, "tests")["measured"]
+    labels = Path(str(on_tests[on_tests.index("--labels") + 1]))
+    for path in labels.glob("*.nii.gz"):
+        volume = read_labels(path)
+        write_labels(path, replace(volume, array=np.zeros_like(volume.array)))
+    monkeypatch.setattr("autoseg.cli.trading_off.predicted", None)
+    assert command(*on_tests, root=root) == 0
+    after = trade_off(root, "tests")["measured"]
+    assert [one["dice"] for one in after] != [one["dice"] for one in before]
+    assert [one["seconds_per_case"] for one in after] == [one["seconds_per_case"] for one in before]
+
+
+def test_another_version_of_an_engine_is_measured_anew(
+    root: Path, on_tests: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predicted, original = [], trading_off.predicted
+    monkeypatch.setattr(trading_off, "predicted", lambda words: predicted.append(words) or original(words))
+    assert command(*on_tests, root=root) == 0
+    assert len(predicted) == 0
+    monkeypatch.setattr(trading_off, "package_versions", lambda backends: dict.fromkeys(backends, "another"))
+    assert command(*on_tests, root=root) == 0
+    assert len(predicted) == 2
+
+
+def test_what_another_version_of_autoseg_measured_is_measured_anew(root: Path, on_tests: list[object]) -> None:
+    kept = sorted((root / "results" / NAME / "comparisons" / "tests").rglob("measured.json"))
+    write_json(kept[0], {"kind": "full"})
+    assert command(*on_tests, root=root) == 0
+    assert json.loads(kept[0].read_text())["model"].endswith("__plans__3d_fullres")
 
 
 def chosen(root: Path, *more: object) -> tuple[int, Path]:
@@ -122,6 +168,10 @@ def test_prediction_takes_the_best_within_bounds(root: Path, measured: list[dict
         (["--max-memory", "1M"], "No model was measured to predict a case within 1M"),
         (["--max-seconds", 1, "--plans-name", "others"], "was measured of the plans 'plans'"),
         (["--max-seconds", 9, "--folds", 0], "choose a model and its folds"),
+        (["--max-seconds", 9, "--flips", "none"], "choose by measurements with the plan's flips"),
+        (["--max-memory", "9G", "--overlap", 0.25], "Leave --flips and --overlap out"),
+        (["--max-seconds", 9, "--device", "cuda:1"], "Nothing was measured with --device cuda."),
+        (["--max-seconds", 9, "--backend", "openvino"], "Nothing was measured with --backend openvino."),
         (["--max-seconds", -1], "must be positive"),
     ],
 )
@@ -130,6 +180,30 @@ def test_bounds_that_cannot_be_kept_are_refused(
 ) -> None:
     assert chosen(root, *more)[0] == 2
     assert said in capsys.readouterr().err
+
+
+def test_prediction_takes_the_device_that_was_measured(
+    root: Path, measured: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {one["device"] for one in measured} == {"cpu"}
+    path = root / "results" / NAME / "comparisons" / "trade-off" / "trade_off.json"
+    content = trade_off(root)
+    write_json(path, content | {"measured": [one | {"device": "cuda"} for one in content["measured"]]})
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert chosen(root, "--max-seconds", 1e6)[0] == 2
+    assert "--device cuda: this machine has no usable GPU" in capsys.readouterr().err
+    write_json(path, content)
+    assert chosen(root, "--max-seconds", 1e6)[0] == 0
+    assert "on cpu (Dice" in capsys.readouterr().out
+
+
+def test_the_command_that_is_told_next_predicts(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command(*COMPARE, root=root) == 0
+    (told,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("next: "))
+    stand_ins = {"N": "1e6", "SIZE": "100G", "IMAGES": str(root / "raw" / NAME / "imagesTs"), "OUT": str(root / "next")}
+    name, *words = (stand_ins.get(word, word) for word in shlex.split(told.removeprefix("next: ")))
+    assert (name, predict.main(words)) == ("autoseg_predict", 0)
+    assert len(list((root / "next").glob("*.nii.gz"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -148,13 +222,15 @@ def test_what_a_comparison_has_no_use_for_is_refused(
     assert said in capsys.readouterr().err
 
 
-def test_a_process_of_its_own_tells_its_memory(root: Path) -> None:
+def test_a_process_of_its_own_tells_its_memory(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     images, model = root / "raw" / NAME / "imagesTs", root / "results" / NAME / "standard__plans__3d_fullres"
     words = ("--model", model, "-i", images, "-o", root / "own", "--backend", "torch", "--precision", "fp32")
+    held = np.ones(1_200_000_000 // 8)
     answer = measured_prediction.predicted(tuple(map(str, words)))
     assert isinstance(answer, PredictionAnswer)
-    assert 50e6 < answer.peak_bytes < 20e9
+    assert 50e6 < answer.peak_bytes < held.nbytes
     assert len(list((root / "own").glob("*.nii.gz"))) == 2
+    assert "1 of 2 done" in capfd.readouterr().err
 
 
 def test_a_model_that_was_trained_anew_is_not_chosen(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from autoseg.errors import OptionError
+from autoseg.errors import FormatError, OptionError
 from autoseg.evaluation.bootstrap import Estimate
 from autoseg.evaluation.trade_off import (
     Bounds,
@@ -17,9 +17,12 @@ from autoseg.evaluation.trade_off import (
     best_within,
     format_trade_off,
     read_trade_off,
+    titles,
     unbeaten,
     write_trade_off,
 )
+from autoseg.evaluation.trade_off_picture import _colors, _keys
+from autoseg.files import write_json
 
 MEGA = 1024**2
 
@@ -34,6 +37,7 @@ def measured(
         configuration="3d_fullres",
         backend=backend,
         precision="fp32",
+        device="cpu",
         dice=Estimate(dice, None if dice is None else dice - 0.01, None if dice is None else dice + 0.01, 3),
         difference=None,
         bytes=megabytes * MEGA,
@@ -110,3 +114,28 @@ def test_it_is_written_read_and_shown(tmp_path: Path) -> None:
     assert [line.split()[0:2] for line in table[3:5]] == [["full", "*"], ["pruned", "*"]]
     assert "0.8000 [0.790, 0.810]" in table[2]
     assert "Means over 3 cases" in table[-1]
+
+
+SEVERAL = TradeOff("plans", ("a", "b", "c"), {}, (FULL, replace(FULL, configuration="2d"), PRUNED))
+
+
+def test_configurations_are_told_where_there_are_several() -> None:
+    assert titles(ALL) == ["full", "full", "pruned", "thresholded", "quantised"]
+    assert titles(SEVERAL.measured) == ["full 3d_fullres", "full 2d", "pruned 3d_fullres"]
+    rows = format_trade_off(SEVERAL).splitlines()[2:5]
+    assert [line.split()[:2] for line in rows] == [["full", "3d_fullres"], ["full", "2d"], ["pruned", "3d_fullres"]]
+
+
+def test_the_picture_has_a_colour_for_each_kind_and_configuration() -> None:
+    keys = [key for key in _keys(SEVERAL) if key.get_marker() == "s"]
+    assert [key.get_label() for key in keys] == ["full 3d_fullres", "full 2d", "pruned 3d_fullres"]
+    assert len({key.get_color() for key in keys}) == 3
+    many = replace(SEVERAL, measured=tuple(replace(FULL, configuration=str(number)) for number in range(20)))
+    assert len(set(_colors(many).values())) == 20
+
+
+def test_a_trade_off_from_before_devices_were_kept_is_measured_again(tmp_path: Path) -> None:
+    write_json(tmp_path / "trade_off.json", {"schema": 1})
+    with pytest.raises(FormatError, match=r"schema must be 2") as error:
+        read_trade_off(tmp_path / "trade_off.json")
+    assert error.value.remedy == "Run autoseg_compare --trade-off again."

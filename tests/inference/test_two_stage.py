@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,10 @@ from torch import Tensor, nn
 
 from autoseg.geometry import Box, Geometry
 from autoseg.inference.chain import Chain, ChainOutput, Wanted
+from autoseg.inference.cleaning import REMOVED, cleaned
+from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.memory import Source, case_bytes
+from autoseg.inference.model import Model
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
 from autoseg.inference.two_stage import EXPECTED_ONLY, LOCATED_ONLY, TwoStageChain, make_predictor
 from autoseg.io import Volume
@@ -25,12 +30,14 @@ from autoseg.plans import (
     StagePlan,
     Target,
 )
+from autoseg.postprocessing import Rule
 
 LABELS = Labels({"eye_left": (1,), "eye_right": (2,), "stem": (3,)})
 SHAPE = (16, 24, 40)
 LEFT, RIGHT, STEM = Box((4, 4, 4), (8, 8, 9)), Box((4, 4, 31), (8, 8, 36)), Box((9, 12, 17), (13, 16, 22))
 FP32 = PredictionOptions(precision="fp32", device="cpu", backend="torch")
 SIZE = (4.0, 4.0, 5.0)
+REMOVES_THE_STEM = (Rule("minimum_volume", "stem", 1000.0),)
 
 
 class Known(nn.Module):
@@ -193,6 +200,28 @@ def test_where_nothing_is_located_every_organ_is_reported() -> None:
     assert list(output.not_found) == list(LABELS.names)
     assert output.labels is not None
     assert not output.labels.any()
+
+
+def test_an_organ_that_postprocessing_removes_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    files = SimpleNamespace(labels=LABELS, channel_names=("CT",))
+    model = Model(files, Scene().chain, REMOVES_THE_STEM)
+    predicted = Ensemble([model]).predict(volume())
+    np.testing.assert_array_equal(predicted.labels.array, painted(("eye_left", "eye_right")))
+    assert predicted.not_found == {"stem": REMOVED}
+    np.testing.assert_array_equal(model.predict_volume(volume()).array, predicted.labels.array)
+    assert f"case: stem was not found: {REMOVED}" in caplog.text
+
+
+def test_what_was_missing_before_cleaning_keeps_its_reason() -> None:
+    said = ChainOutput(painted(("eye_left", "stem")), None, {"eye_right": LOCATED_ONLY})
+    told = cleaned(said, REMOVES_THE_STEM, [Scene().chain], LABELS, volume().geometry).not_found
+    assert list(told.items()) == [("eye_right", LOCATED_ONLY), ("stem", REMOVED)]
+
+
+def test_a_chain_that_looks_for_no_organ_misses_none() -> None:
+    chain = Chain(Scene().chain.predictors, Scene().plans, LABELS)
+    told = cleaned(ChainOutput(painted(), None), REMOVES_THE_STEM, [chain], LABELS, volume().geometry).not_found
+    assert told == {}
 
 
 def test_probabilities_decide_as_the_labels_do() -> None:

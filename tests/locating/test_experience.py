@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoseg.files import read_json, write_json
 from autoseg.geometry import Box, Geometry
 from autoseg.locating.boxes import CaseBoxes
-from autoseg.locating.experience import Experience, joined, learn, read_experience, write_experience
+from autoseg.locating.experience import FEWEST_CASES, Experience, joined, learn, read_experience, write_experience
 
 GEOMETRY = Geometry((40, 60, 80), (3.0, 2.0, 1.0), (5.0, -7.0, 11.0))
 VOXEL = (6.0, 4.0, 4.0)
@@ -88,6 +89,37 @@ def test_a_steady_neighbour_weighs_more_than_an_unsteady_one() -> None:
     assert abs((expected.start[2] + expected.stop[2]) / 2 - 33) < 3
 
 
+def test_one_case_does_not_outvote_many() -> None:
+    usual, stem = box_at(10, 20, 30), box_at(20, 20, 60)
+    many = [CaseBoxes(GEOMETRY, {"eye": box_at(10, 20, 24 + 12 * (n % 2)), "stem": stem}, {}) for n in range(39)]
+    odd = CaseBoxes(GEOMETRY, {"eye": usual, "rare": box_at(20, 20, 5)}, {})
+    experience = learn([*many, odd], ("eye",), voxel_mm=VOXEL, first_guess_mm=GUESS)
+    assert experience.organs["eye"].offsets["stem"].spread_mm[0] == pytest.approx(6, rel=0.05)
+    expected = experience.expected_box("eye", {"stem": stem, "rare": box_at(20, 20, 35)}, GEOMETRY)
+    assert expected is not None
+    assert all(a <= b for a, b in zip(expected.start, usual.start, strict=True))
+    assert all(a >= b for a, b in zip(expected.stop, usual.stop, strict=True))
+    alone = experience.expected_box("eye", {"rare": box_at(20, 20, 35)}, GEOMETRY)
+    assert alone is not None
+    assert alone.start[2] <= 60 < 66 <= alone.stop[2]
+
+
+def test_a_spread_over_few_cases_is_that_to_expect_of_a_further_one() -> None:
+    cases = [case(box_at(10, 20, 30 + shift), box_at(20, 20, 60)) for shift in (-3, 0, 3)]
+    offset = learned(cases).organs["eye"].offsets["stem"]
+    assert offset.cases == 3
+    assert offset.spread_mm == pytest.approx((6**0.5 * 2**0.5, 0, 0))
+
+
+def test_offsets_of_files_that_do_not_count_their_cases_are_trusted(tmp_path: Path) -> None:
+    experience = learned([case(box_at(10, 20, 30), box_at(20, 20, 60))] * FEWEST_CASES)
+    write_experience(tmp_path / "organs.json", experience)
+    values = read_json(tmp_path / "organs.json")
+    del values["organs"]["eye"]["offsets"]["stem"]["cases"]
+    write_json(tmp_path / "organs.json", values)
+    assert read_experience(tmp_path / "organs.json") == experience
+
+
 def test_nobody_tells_where_nothing_was_found() -> None:
     assert learned([case(box_at(10, 20, 30), box_at(20, 20, 60))]).expected_box("eye", {}, GEOMETRY) is None
 
@@ -99,6 +131,7 @@ def test_folds_join_to_the_larger_margins_and_the_mean_offset() -> None:
     both = joined([near, far]).organs["eye"]
     assert both.margin_low_mm[0] == 15
     assert both.offsets["stem"].mean_mm[0] == pytest.approx(-32)
+    assert both.offsets["stem"].cases == 1
     assert both.cases == 2
 
 

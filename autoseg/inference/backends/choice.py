@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
@@ -171,10 +171,15 @@ def ask(request: ProbeRequest) -> tuple[Trial, ...]:
 
 
 def _key(request: ProbeRequest) -> dict[str, Any]:
-    packages = {package for one in request.candidates for package in find_backend(one.backend).packages}
-    versions = {package: _version(package) for package in sorted(packages)}
+    versions = package_versions(one.backend for one in request.candidates)
     tolerances = {precision: list(errors) for precision, errors in TOLERANCES.items()}
     return {"machine": machine(), "versions": versions, "tolerances": tolerances, "request": to_json(request)}
+
+
+def package_versions(backends: Iterable[str]) -> dict[str, str]:
+    """What is installed of the packages that backends need, by name."""
+    packages = {package for name in backends for package in find_backend(name).packages}
+    return {package: _version(package) for package in sorted(packages)}
 
 
 def _version(package: str) -> str:

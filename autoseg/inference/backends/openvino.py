@@ -43,14 +43,13 @@ def converted(network: nn.Module, patch_size: Ints) -> Any:
     return imported().convert_model(traced(network), input=[1, spec.in_channels, *patch_size])
 
 
-def write_openvino(model: Any, path: Path, *, name_ports: bool = False) -> None:
+def write_openvino(model: Any, path: Path) -> None:
     """Write OpenVINO's model as path (.xml) and, beside it, .bin; each whole or not at all.
 
-    name_ports: call its input and its output by the names that an exported network has.
+    Its input and its output get the names that those of every exported network have.
     """
-    if name_ports:
-        model.input(0).set_names({IMAGE})
-        model.output(0).set_names({LOGITS})
+    model.input(0).set_names({IMAGE})
+    model.output(0).set_names({LOGITS})
     with atomic_path(path) as temporary, atomic_path(path.with_suffix(".bin")) as values:
         assert values == temporary.with_suffix(".bin"), "OpenVINO itself names the file of the values"
         imported().save_model(model, temporary, compress_to_fp16=False)
