@@ -13,7 +13,7 @@ from autoseg.files import from_json, read_json, write_json
 from comparison.processes import Usage, run_child
 
 REPOSITORY = Path(__file__).parents[3]
-CONSTRAINTS = REPOSITORY / "constraints.txt"
+CONSTRAINTS = "constraints.txt"
 PEER = "nnunetv2==2.8.1"
 RECORD = "installation.json"
 
@@ -55,8 +55,8 @@ class Environment:
 
 
 def install_command(requirements: Sequence[str]) -> list[str]:
-    """pip's words. Nothing is taken from pip's cache, so that both sides fetch everything."""
-    return ["-m", "pip", "install", "--no-cache-dir", "-c", str(CONSTRAINTS), *requirements]
+    """pip's words, in the repository. Nothing is taken from pip's cache, so that both sides fetch everything."""
+    return ["-m", "pip", "install", "--no-cache-dir", "-c", CONSTRAINTS, *requirements]
 
 
 def make_environment(folder: Path, requirements: Sequence[str], *, log: Path) -> Environment:
