@@ -17,7 +17,8 @@ from autoseg.files import checksum
 from autoseg.inference.calibration import find_int8
 from autoseg.inference.chain import Wanted
 from autoseg.inference.model_files import EXPERIENCE, WEIGHTS
-from autoseg.inference.predictor import PredictionOptions, StagePredictor
+from autoseg.inference.options import PredictionOptions
+from autoseg.inference.predictor import StagePredictor
 from autoseg.inference.two_stage import TwoStageChain, make_predictor, organ_sizes_mm
 from autoseg.io import Volume, read_geometry, read_image, read_labels
 from autoseg.locating.boxes import CaseBoxes, find_boxes, locate, read_boxes, write_boxes

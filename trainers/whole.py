@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,8 @@ from autoseg.dataset import Dataset
 from autoseg.evaluation import ClassScores, evaluate_case, summarize
 from autoseg.geometry import Geometry
 from autoseg.inference.backends.probe import Calibrated
-from autoseg.inference.predictor import PredictionOptions, StagePredictor
+from autoseg.inference.options import PredictionOptions
+from autoseg.inference.predictor import StagePredictor
 from autoseg.io import Volume, read_labels
 from autoseg.networks.shared import SharedNetwork
 from autoseg.plans import StagePlan
@@ -46,12 +48,14 @@ class WholeCases:
         """A network, ready to predict the prepared cases of its stage.
 
         backend: torch needs no time to get ready. further_volumes: that it will predict besides, see StagePredictor.
-        int8: its form in int8, which then computes.
+        int8: its form in int8, which then computes; whether that is fastest is measured for the further volumes.
         """
-        job, precision = self.task.job, "int8" if int8 else "auto"
-        options = PredictionOptions(device="cpu" if int8 else self.device, backend=backend, precision=precision)
+        job, options = self.task.job, PredictionOptions(device=self.device, backend=backend)
         count, labels = len(self.task.cases.validation) + further_volumes, job.dataset.labels
-        return StagePredictor([network], job.plans, self.task.stage, labels, options, volumes=count, int8=int8)
+        make = partial(StagePredictor, plans=job.plans, stage=self.task.stage, labels=labels, volumes=count, int8=int8)
+        if int8 and further_volumes and self.device == "cpu":
+            make([copy.deepcopy(network)], options=options)  # for what it chooses, which is remembered
+        return make([network], options=replace(options, device="cpu", precision="int8") if int8 else options)
 
     def predict(self, predictor: StagePredictor, case_id: str) -> Volume:
         """The labels of a prepared case on its own grid."""

@@ -46,7 +46,7 @@ def export(arguments: argparse.Namespace) -> int:
     from autoseg.exporting.folder import Export, export_model
     from autoseg.files import remove_partial_files
     from autoseg.inference.model_files import read_model_files
-    from autoseg.inference.predictor import PredictionOptions
+    from autoseg.inference.options import PredictionOptions
     from autoseg.inference.windows import Windows
 
     wanted = Export(arguments.format, arguments.precision)

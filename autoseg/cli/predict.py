@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,10 @@ from autoseg.cli import app
 if TYPE_CHECKING:
     from autoseg.dataset import Case
     from autoseg.inference.ensemble import Ensemble
+    from autoseg.inference.manifest import Manifest
     from autoseg.inference.memory import Limit
     from autoseg.inference.model_files import ModelFiles
+    from autoseg.inference.options import PredictionOptions
     from autoseg.inference.output import OutputFolder
 
 EPILOG = """examples:
@@ -173,15 +175,11 @@ def _within_bounds(results: Path, arguments: argparse.Namespace) -> Path:
 
 
 def _run(models: list[ModelFiles], cases: tuple[Case, ...], output: OutputFolder, arguments: argparse.Namespace) -> int:
-    from autoseg.cli.prediction_progress import PredictionProgress
-    from autoseg.inference.ensemble import Ensemble, common_rules
-    from autoseg.inference.manifest import continued, describe, write_manifest
-    from autoseg.inference.model import load_networks
-    from autoseg.inference.predictor import PredictionOptions
-    from autoseg.inference.queue import predict_cases
-    from autoseg.runtime import use_threads
+    """Predict what is left. Where nothing is, torch is not loaded."""
+    from autoseg.inference.manifest import continued, describe
+    from autoseg.inference.options import PredictionOptions
+    from autoseg.postprocessing import common_rules
 
-    use_threads(arguments.threads)
     options = PredictionOptions(
         arguments.overlap,
         arguments.flips,
@@ -190,32 +188,58 @@ def _run(models: list[ModelFiles], cases: tuple[Case, ...], output: OutputFolder
         memory_bytes=arguments.memory,
         backend=arguments.backend,
     )
-    cleans = not arguments.no_postprocessing
-    manifest = describe(models, options, common_rules([files.rules for files in models]) if cleans else ())
+    rules = () if arguments.no_postprocessing else common_rules([files.rules for files in models])
+    manifest = describe(models, options, rules)
     if arguments.resume:
         manifest = continued(output.folder, manifest)
     left = [case for case in cases if case.id not in manifest.seconds or not output.is_complete(case.id)]
     if len(left) < len(cases):
         print(f"{len(cases) - len(left)} of {len(cases)} cases are finished already")
     if left:
-        chosen = manifest.engines or [()] * len(models)
-        ensemble = Ensemble(
-            [
-                load_networks(files, options, postprocessing=cleans, volumes=len(left), choices=choices)
-                for files, choices in zip(models, chosen, strict=True)
-            ]
-        )
-        ensemble.limit = _limit(ensemble, left, arguments)
-        for line in _engines(ensemble):
-            print(line)
-        manifest = replace(manifest, engines=tuple(model.choices for model in ensemble.models))
-        write_manifest(output.folder, manifest)
-        progress = PredictionProgress(output.folder, manifest, len(left))
-        with progress:
-            predict_cases(left, ensemble, output, listener=progress.listener, ahead=ensemble.limit.waiting)
-        progress.raise_failures()
+        _predict_cases(left, _Prediction(models, options, manifest, output), arguments)
     print(f"predicted: {output.folder}")
     return 0
+
+
+@dataclass(frozen=True)
+class _Prediction:
+    """What is predicted with, and to where."""
+
+    models: list[ModelFiles]
+    options: PredictionOptions
+    manifest: Manifest
+    output: OutputFolder
+
+
+def _predict_cases(left: list[Case], prediction: _Prediction, arguments: argparse.Namespace) -> None:
+    from autoseg.cli.prediction_progress import PredictionProgress
+    from autoseg.inference.ensemble import Ensemble
+    from autoseg.inference.manifest import write_manifest
+    from autoseg.inference.model import load_networks
+    from autoseg.inference.queue import predict_cases
+    from autoseg.runtime import choose_device, describe_device, use_threads
+
+    use_threads(arguments.threads)
+    options, manifest, folder = prediction.options, prediction.manifest, prediction.output.folder
+    device = describe_device(choose_device(options.device))
+    if manifest.engines and manifest.device != device:
+        print(f"engines are chosen anew: finished cases were predicted on {manifest.device}, this is {device}")
+    cleans, count = not arguments.no_postprocessing, len(left)
+    ensemble = Ensemble(
+        [
+            load_networks(files, options, postprocessing=cleans, volumes=count, choices=choices)
+            for files, choices in zip(prediction.models, manifest.engines_on(device), strict=True)
+        ]
+    )
+    ensemble.limit = _limit(ensemble, left, arguments)
+    for line in _engines(ensemble):
+        print(line)
+    manifest = replace(manifest, engines=tuple(model.choices for model in ensemble.models), device=device)
+    write_manifest(folder, manifest)
+    progress = PredictionProgress(folder, manifest, count)
+    with progress:
+        predict_cases(left, ensemble, prediction.output, listener=progress.listener, ahead=ensemble.limit.waiting)
+    progress.raise_failures()
 
 
 def _engines(ensemble: Ensemble) -> list[str]:

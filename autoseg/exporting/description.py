@@ -8,7 +8,8 @@ from autoseg.air import BLOCK_MM
 from autoseg.errors import OptionError
 from autoseg.inference.chain import SURE_LOGIT
 from autoseg.inference.model_files import ModelFiles
-from autoseg.inference.predictor import Flipping, PredictionOptions
+from autoseg.inference.options import PredictionOptions
+from autoseg.inference.predictor import Flipping
 from autoseg.inference.windows import SIGMA
 from autoseg.labels import Labels
 from autoseg.plans import AirRule, ChannelPlan, Ints, StagePlan

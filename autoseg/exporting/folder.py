@@ -13,7 +13,7 @@ from autoseg.files import atomic_path, write_json, write_text
 from autoseg.inference.backends import find_backend
 from autoseg.inference.calibration import find_int8, int8_files
 from autoseg.inference.model_files import ModelFiles
-from autoseg.inference.predictor import PredictionOptions
+from autoseg.inference.options import PredictionOptions
 from autoseg.networks.storage import load_network
 from autoseg.plans import StagePlan
 

@@ -15,7 +15,7 @@ from autoseg.inference.merging import found_organs
 from autoseg.inference.model import Model
 from autoseg.io import Volume
 from autoseg.labels import Labels
-from autoseg.postprocessing import Rule
+from autoseg.postprocessing import common_rules
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +121,6 @@ class Ensemble:
         labels = decode_probabilities(total, self.labels)
         missing = set(not_found) - found_organs(labels, self.labels) if not_found else ()
         return ChainOutput(labels, total, {name: not_found[name] for name in self.labels.names if name in missing})
-
-
-def common_rules(rules: Sequence[tuple[Rule, ...]]) -> tuple[Rule, ...]:
-    """The rules that every model has, in the order of the first."""
-    return tuple(rule for rule in rules[0] if all(rule in others for others in rules[1:]))
 
 
 def decode_probabilities(probabilities: np.ndarray, labels: Labels) -> np.ndarray:

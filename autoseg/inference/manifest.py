@@ -10,11 +10,11 @@ from autoseg.errors import FileError, OptionError
 from autoseg.files import checksum, read_artefact, to_json, write_json
 from autoseg.inference.backends.choice import Choice
 from autoseg.inference.model_files import ModelFiles
-from autoseg.inference.predictor import PredictionOptions
+from autoseg.inference.options import PredictionOptions
 from autoseg.postprocessing import Rule
 
 MANIFEST = "autoseg_prediction.json"
-MANIFEST_SCHEMA = 2
+MANIFEST_SCHEMA = 3
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class ModelRecord:
 class Manifest:
     """What the labels in a folder depend on, and what is done.
 
-    backend and precision are as asked for; engines: what they came to, per model and stage. seconds: of prediction, per
-    finished case. not_found: per case that lacks some, the organs that were looked for one by one in vain, with the
-    reason.
+    backend and precision are as asked for; engines: what they came to, per model and stage, on this device, see
+    describe_device. seconds: of prediction, per finished case. not_found: per case that lacks some, the organs that
+    were looked for one by one in vain, with the reason.
     """
 
     models: tuple[ModelRecord, ...]
@@ -44,6 +44,7 @@ class Manifest:
     postprocessing: tuple[Rule, ...]
     seconds: dict[str, float]
     engines: tuple[tuple[Choice, ...], ...] = ()
+    device: str = ""
     not_found: dict[str, dict[str, str]] = field(default_factory=dict)
     schema: int = MANIFEST_SCHEMA
 
@@ -59,7 +60,11 @@ class Manifest:
     @property
     def settings(self) -> Manifest:
         """The manifest before the first case."""
-        return replace(self, seconds={}, engines=(), not_found={})
+        return replace(self, seconds={}, engines=(), device="", not_found={})
+
+    def engines_on(self, device: str) -> tuple[tuple[Choice, ...], ...]:
+        """The engines per model that an earlier run took on this device; on another one, none for any model."""
+        return self.engines if self.device == device and self.engines else ((),) * len(self.models)
 
 
 def describe(models: Sequence[ModelFiles], options: PredictionOptions, rules: Sequence[Rule]) -> Manifest:
@@ -78,7 +83,7 @@ def describe(models: Sequence[ModelFiles], options: PredictionOptions, rules: Se
 
 
 def continued(folder: Path, manifest: Manifest) -> Manifest:
-    """The manifest with the cases that an earlier run of the same settings finished in this folder, and its engines.
+    """The manifest with the cases that an earlier run of the same settings finished here, its engines and its device.
 
     Raises OptionError where the folder holds predictions made in another way.
     """
@@ -93,7 +98,13 @@ def continued(folder: Path, manifest: Manifest) -> Manifest:
             f"{folder} holds predictions made with other {', '.join(differing)}.",
             "Leave --continue out to make them again, or give another folder.",
         )
-    return replace(manifest, seconds=earlier.seconds, engines=earlier.engines, not_found=earlier.not_found)
+    return replace(
+        manifest,
+        seconds=earlier.seconds,
+        engines=earlier.engines,
+        device=earlier.device,
+        not_found=earlier.not_found,
+    )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -16,7 +16,8 @@ from autoseg.inference.chain import Chain, Progress, Wanted
 from autoseg.inference.cleaning import cleaned
 from autoseg.inference.memory import Limit, Source
 from autoseg.inference.model_files import ModelFiles, read_model_files
-from autoseg.inference.predictor import PredictionOptions, StagePredictor
+from autoseg.inference.options import PredictionOptions
+from autoseg.inference.predictor import StagePredictor
 from autoseg.inference.two_stage import TwoStageChain, make_predictor
 from autoseg.io import Volume
 from autoseg.labels import Labels

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from autoseg.inference.calibration import find_int8, int8_files
 from autoseg.inference.model_files import ModelFiles
-from autoseg.inference.predictor import Flipping, PredictionOptions, windows_of
+from autoseg.inference.options import PredictionOptions
+from autoseg.inference.predictor import Flipping, windows_of
 from autoseg.labels import organ_labels
 from autoseg.networks.cost import network_cost
 from autoseg.networks.storage import count_weights

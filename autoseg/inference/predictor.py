@@ -20,6 +20,7 @@ from autoseg.inference.backends import Engine, EngineOptions, find_backend
 from autoseg.inference.backends.choice import Choice, Task, choose
 from autoseg.inference.backends.probe import Calibrated
 from autoseg.inference.batches import usual_batch_size
+from autoseg.inference.options import PredictionOptions
 from autoseg.inference.sliding_window import EmptyWindows, Progress, WholeLogits, stream
 from autoseg.inference.windows import Windows, stream_order, window_starts
 from autoseg.labels import Labels
@@ -31,36 +32,6 @@ from autoseg.runtime.gpu import is_gpu
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True)
-class PredictionOptions:
-    """How to predict; the results differ a little with overlap, flips and precision.
-
-    overlap: of neighbouring windows, as a fraction of the patch. flips: None for what the plan says; "all" averages
-    over every combination of the plan's mirror axes, "none" over none; a number takes that many flipped copies besides
-    the plain one, in the plane first; a tuple gives the plan's axes.
-    precision: auto, fp32, bf16, fp16 or int8. device: auto, cpu, cuda, cuda:1. backend: auto, torch, openvino,
-    onnxruntime, or package.module:Class (autoseg.inference.backends).
-    batch_size: windows per call of the network; None for what is fast, see usual_batch_size.
-    memory_bytes: what the process may hold at most; None for what is free.
-    """
-
-    overlap: float = 0.5
-    flips: str | int | Ints | None = None
-    precision: str = "auto"
-    device: str = "auto"
-    batch_size: int | None = None
-    memory_bytes: int | None = None
-    backend: str = "auto"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.flips, str) and self.flips not in ("all", "none"):
-            raise OptionError(f"Flips must be all, none, a number or axes, not {self.flips!r}.")
-        if isinstance(self.flips, int) and self.flips < 0:
-            raise OptionError(f"The number of flips must be at least 0, not {self.flips}.")
-        if self.memory_bytes is not None and self.memory_bytes <= 0:
-            raise OptionError(f"--memory must be positive, not {self.memory_bytes}.")
 
 
 @dataclass(frozen=True)
@@ -109,6 +80,8 @@ class StagePredictor:
         options = options or PredictionOptions()
         self.stage = stage
         self.device = choose_device(options.device)
+        wanted = choice or options
+        check_engine(wanted.backend, wanted.precision, self.device)
         batch_size = options.batch_size or usual_batch_size(stage, self.device)
         self.windows = Windows(stage.patch_size, options.overlap, batch_size)
         self._class_values = list(labels.classes.values()) if stage.previous_stage is not None else []
@@ -136,17 +109,12 @@ class StagePredictor:
     def _choose(self, network: Any, options: PredictionOptions, windows: float, int8: Calibrated | None) -> Choice:
         patch_size = self.stage.patch_size
         if self.device != "cpu":
-            if options.backend not in ("auto", "torch"):
-                raise OptionError(
-                    f"The backend {options.backend} computes on the CPU only.", "Use --device cpu or --backend torch."
-                )
-            if options.precision == "int8":
-                raise OptionError("Networks in int8 are computed on the CPU.", "Use --device cpu or --precision auto.")
             precision = choose_precision(
                 network.spec, patch_size, self.stage.batch_size, device=self.device, wanted=options.precision
             )
             return Choice("torch", precision, "the engine of a GPU")
-        task = Task(network.spec, patch_size, self.windows.batch_size, torch.get_num_threads(), windows, int8)
+        batch_size, threads = self.windows.batch_size, torch.get_num_threads()
+        task = Task(network.spec, patch_size, batch_size, threads, windows, int8, options.memory_bytes)
         return choose(task, backend=options.backend, precision=options.precision)
 
     @property
@@ -243,6 +211,18 @@ def flip_axes(mirror_axes: Ints, flips: str | int | Ints, *, is_2d: bool) -> tup
     axes = sorted((axis for axis in set(chosen) if not (is_2d and axis == 0)), reverse=True)
     found = [tuple(a for i, a in enumerate(axes) if number >> i & 1) for number in range(2 ** len(axes))]
     return tuple(found[: flips + 1] if isinstance(flips, int) else found)
+
+
+def check_engine(backend: str, precision: str, device: str) -> None:
+    """Raise OptionError for an engine, asked for or of an earlier run, that a device of this kind does not have."""
+    if device == "cpu":
+        if precision == "fp16":
+            raise OptionError("fp16 is computed on a GPU only.", "Use --precision auto or bf16.")
+        return
+    if backend not in ("auto", "torch"):
+        raise OptionError(f"The backend {backend} computes on the CPU only.", "Use --device cpu or --backend torch.")
+    if precision == "int8":
+        raise OptionError("Networks in int8 are computed on the CPU.", "Use --device cpu or --precision auto.")
 
 
 def is_worth_compiling(stage: StagePlan, windows: float) -> bool:

@@ -14,7 +14,8 @@ from autoseg.inference.backends.choice import Choice
 from autoseg.inference.backends.probe import Calibrated
 from autoseg.inference.chain import Chain, ChainOutput, PreparedVolume, Progress, Wanted
 from autoseg.inference.merging import OrganProbability, found_organs, merged_labels, merged_probabilities
-from autoseg.inference.predictor import PredictionOptions, StagePredictor
+from autoseg.inference.options import PredictionOptions
+from autoseg.inference.predictor import StagePredictor
 from autoseg.io import Volume
 from autoseg.labels import Labels, organ_labels
 from autoseg.locating.boxes import locate

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from autoseg.postprocessing.choice import choose_rules, chosen_rules
 from autoseg.postprocessing.held_out import HeldOutCase
-from autoseg.postprocessing.rules import KeptRule, Postprocessing, Rule, apply_rules, read_rules, write_rules
+from autoseg.postprocessing.rules import (
+    KeptRule,
+    Postprocessing,
+    Rule,
+    apply_rules,
+    common_rules,
+    read_rules,
+    write_rules,
+)
 
 __all__ = [
     "HeldOutCase",
@@ -14,6 +22,7 @@ __all__ = [
     "apply_rules",
     "choose_rules",
     "chosen_rules",
+    "common_rules",
     "read_rules",
     "write_rules",
 ]

@@ -7,7 +7,7 @@ that changes is painted anew by the regions that it still belongs to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +85,11 @@ def read_rules(path: Path, labels: Labels) -> Postprocessing:
 def write_rules(path: Path, postprocessing: Postprocessing) -> None:
     """Write a postprocessing.json whole or not at all."""
     write_json(path, postprocessing)
+
+
+def common_rules(rules: Sequence[tuple[Rule, ...]]) -> tuple[Rule, ...]:
+    """The rules that every model has, in the order of the first."""
+    return tuple(rule for rule in rules[0] if all(rule in others for others in rules[1:]))
 
 
 def apply_rules(prediction: np.ndarray, rules: Iterable[Rule], labels: Labels, voxel_volume_mm3: float) -> np.ndarray:

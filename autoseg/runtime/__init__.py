@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autoseg.memory import available_memory_bytes, peak_memory_bytes
 from autoseg.runtime.cache import cache_folder
-from autoseg.runtime.device import choose_device
+from autoseg.runtime.device import choose_device, describe_device
 from autoseg.runtime.precision import PRECISIONS, autocast, choose_precision
 from autoseg.runtime.speed import seconds_per_multiply_add
 from autoseg.runtime.threads import usable_cores, use_threads
@@ -16,6 +16,7 @@ __all__ = [
     "cache_folder",
     "choose_device",
     "choose_precision",
+    "describe_device",
     "peak_memory_bytes",
     "seconds_per_multiply_add",
     "usable_cores",

@@ -79,11 +79,16 @@ def remembered(name: str, key: Any, measure: Callable[[], Any]) -> Any:
     if kept is not None:
         return kept
     value = measure()
+    remember(name, key, value)
+    return value
+
+
+def remember(name: str, key: Any, value: Any) -> None:
+    """Keep what was measured under this name and key, plain JSON values; a cache that cannot be written is left."""
     try:
         write_json(_path(name, key), {"schema": CACHE_SCHEMA, "key": key, "value": value})
     except AutosegError as error:
         LOG.debug("Not remembered: %s", error)
-    return value
 
 
 def _path(name: str, key: Any) -> Path:

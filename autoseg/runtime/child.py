@@ -15,10 +15,19 @@ from autoseg.errors import AutosegError
 from autoseg.files import from_json, to_json
 
 T = TypeVar("T")
+CRASHES = ("SIGFPE", "SIGILL", "SIGSEGV")
+"""By which code ends that is wrong for this machine; by others, such as SIGKILL, it is ended."""
 
 
 class ChildError(Exception):
-    """Why a child process gave no answer, as part of a sentence."""
+    """Why a child process gave no answer, as part of a sentence.
+
+    passing: whether it may give one another time, which it will not where its code is at fault.
+    """
+
+    def __init__(self, reason: str, *, passing: bool = True) -> None:
+        super().__init__(reason)
+        self.passing = passing
 
 
 def answer_of(command: Sequence[str], request: Any, kind: type[T], *, timeout_seconds: float, talks: bool = False) -> T:
@@ -45,13 +54,16 @@ def answer_of(command: Sequence[str], request: Any, kind: type[T], *, timeout_se
     except subprocess.TimeoutExpired as error:
         raise ChildError(f"no answer within {timeout_seconds:g} s") from error
     except subprocess.CalledProcessError as error:
-        raise ChildError(_end_of(error)) from error
+        raise _end_of(error) from error
     except (OSError, json.JSONDecodeError, AutosegError) as error:
         raise ChildError(f"no usable answer ({error})") from error
 
 
-def _end_of(error: subprocess.CalledProcessError) -> str:
+def _end_of(error: subprocess.CalledProcessError) -> ChildError:
     if error.returncode < 0:
-        return f"its process died of {signal.Signals(-error.returncode).name}"
+        name = signal.Signals(-error.returncode).name
+        return ChildError(f"its process died of {name}", passing=name not in CRASHES)
     lines = (error.stderr or "").strip().splitlines()
-    return f"its process failed: {lines[-1]}" if lines else f"its process ended with code {error.returncode}"
+    return ChildError(
+        f"its process failed: {lines[-1]}" if lines else f"its process ended with code {error.returncode}"
+    )

@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path
 
+from autoseg.errors import OptionError
 from autoseg.memory import CGROUP
 
 WAIT_ROUNDS = "1000"
@@ -25,10 +26,12 @@ def wait_politely() -> None:
 def use_threads(threads: int | None = None) -> int:
     """Let torch compute with this many threads; None for what torch would take, at most the usable cores.
 
-    Returns the number. To be called once, at the start of a command.
+    Returns the number. To be called once, at the start of a command. OptionError for a number below 1.
     """
     import torch
 
+    if threads is not None and threads < 1:
+        raise OptionError(f"--threads must be at least 1, not {threads}.", "Leave it out to use all cores.")
     number = threads or max(1, min(torch.get_num_threads(), usable_cores()))
     torch.set_num_threads(number)
     return number

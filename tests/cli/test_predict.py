@@ -215,6 +215,7 @@ def score(fold: Path, *, shift: int, case: str = "case") -> None:
         (["-d", "1", "-c", "2d", "--model", "x"], "stands in place of"),
         (["-d", "1", "-c", "3d_fullres", "--folds", "4"], "no finished network of fold 4"),
         (["-d", "1", "-c", "3d_fullres", "--overlap", "1"], "overlap must be at least 0 and below 1"),
+        (["-d", "1", "-c", "3d_fullres", "--threads", "0"], "--threads must be at least 1, not 0"),
     ],
 )
 def test_what_cannot_be_done_is_told(root: Path, images: Path, capfd, options: list[str], message: str) -> None:

@@ -14,8 +14,11 @@ from autoseg.dataset import Labels
 from autoseg.errors import OptionError
 from autoseg.inference import batches
 from autoseg.inference import predictor as predictor_module
-from autoseg.inference.backends import Engine, EngineOptions
-from autoseg.inference.predictor import PredictionOptions, StagePredictor, flip_axes
+from autoseg.inference.backends import Engine, EngineOptions, choice
+from autoseg.inference.backends.choice import Choice
+from autoseg.inference.backends.probe import answer
+from autoseg.inference.options import PredictionOptions
+from autoseg.inference.predictor import StagePredictor, flip_axes
 from autoseg.networks import build_network
 from autoseg.plans import Plans
 
@@ -146,9 +149,10 @@ def test_forbidden_flips_are_refused() -> None:
         PredictionOptions(flips="some")
 
 
-def test_bf16_gives_float32_close_to_fp32(write_model, tmp_path: Path) -> None:
+def test_bf16_gives_float32_close_to_fp32(write_model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from autoseg.networks.storage import load_network
 
+    monkeypatch.setattr(choice, "ask", lambda request: answer(request).trials)  # here, for time's sake
     plans = write_model(tmp_path)
     network = load_network(tmp_path / "fold_0" / "model.safetensors")
     image = np.random.default_rng(0).normal(size=(1, 20, 14, 13)).astype(np.float32)
@@ -183,6 +187,26 @@ def test_a_gpu_compiles_for_much_work_and_takes_what_fits(
     made = StagePredictor([Known(sides)], plans, plans.stages["3d_fullres"], LABELS, options, volumes=volumes)
     assert [(one.device, one.precision, one.compiled) for one in backend.asked] == [("cuda", "bf16", compiled)]
     assert made.windows.batch_size > 2
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision", "device", "message"),
+    [
+        ("openvino", "fp32", "cuda", "The backend openvino computes on the CPU only"),
+        ("torch", "int8", "cuda", "Networks in int8 are computed on the CPU"),
+        ("torch", "fp16", "cpu", "fp16 is computed on a GPU only"),
+    ],
+)
+def test_an_engine_that_the_device_does_not_have_is_refused(
+    plans: Plans, backend: str, precision: str, device: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictor_module, "choose_device", lambda wanted: wanted)
+    stage, options = plans.stages["3d_fullres"], PredictionOptions(device=device)
+    with pytest.raises(OptionError, match=message):
+        StagePredictor([Known(sides)], plans, stage, LABELS, options, choice=Choice(backend, precision, "earlier"))
+    asked = replace(options, backend=backend, precision=precision)
+    with pytest.raises(OptionError, match=message):
+        StagePredictor([Known(sides)], plans, stage, LABELS, asked)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from autoseg.errors import OptionError
-from autoseg.runtime import choose_device
+from autoseg.runtime import choose_device, describe_device, device
 
 
 @pytest.mark.parametrize(("available", "device"), [(False, "cpu"), (True, "cuda")])
@@ -22,3 +22,22 @@ def test_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_device() -> None:
     with pytest.raises(OptionError, match="'gpu' is no device"):
         choose_device("gpu")
+
+
+@pytest.mark.parametrize(("count", "last"), [(1, "cuda:0"), (7, "cuda:6")])
+def test_gpu_beyond_the_last_one(monkeypatch: pytest.MonkeyPatch, count: int, last: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    assert choose_device(last) == last
+    with pytest.raises(OptionError, match=f"--device cuda:7: the last GPU of this machine is {last}. Use --device"):
+        choose_device("cuda:7")
+
+
+def test_a_device_is_described_by_its_kind_and_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda name: f"GPU of {name}")
+    assert describe_device("cuda:1") == "cuda: GPU of cuda:1"
+    monkeypatch.setattr(device, "processor_name", lambda: "AMD EPYC")
+    monkeypatch.setattr(device, "processor_generation", lambda: "cpu family 25, model 1")
+    assert describe_device("cpu") == "cpu: AMD EPYC, cpu family 25, model 1"
+    monkeypatch.setattr(device, "processor_generation", lambda: "")
+    assert describe_device("cpu") == "cpu: AMD EPYC"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from autoseg.errors import OptionError
 from autoseg.runtime.threads import cgroup_cores, usable_cores, use_threads, wait_politely
 
 
@@ -45,6 +46,12 @@ def test_threads_asked_for_are_used() -> None:
 def test_by_default_no_more_threads_than_cores() -> None:
     torch.set_num_threads(1000)
     assert use_threads() == torch.get_num_threads() == usable_cores()
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_a_number_of_threads_that_cannot_be_is_told(threads: int) -> None:
+    with pytest.raises(OptionError, match=f"--threads must be at least 1, not {threads}. Leave it out"):
+        use_threads(threads)
 
 
 def test_waiting_threads_give_their_core_away(monkeypatch: pytest.MonkeyPatch) -> None:

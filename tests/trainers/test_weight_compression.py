@@ -158,6 +158,18 @@ def test_int8_is_measured_and_recorded(root: Path, full: Path) -> None:
     assert checksum(network) == record.values
 
 
+def test_one_volume_is_predicted_by_what_was_measured_with_int8(
+    root: Path, full: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.validating.EXPECTED_VOLUMES", 10**7)  # of a network so small
+    compress("int8", "--int8-tolerance", 1, "--restart", root=root)
+    out = root / "out_auto"
+    predict = ["predict", "-d", 1, "-c", "3d_fullres", "--trainer", "int8", "--threads", 1]
+    assert command(*predict, "-i", root / "raw" / NAME / "imagesTs", "-o", out, root=root) == 0
+    ((engine,),) = json.loads((out / MANIFEST).read_text())["engines"]
+    assert "times as fast as torch fp32" in engine["reason"]
+
+
 def test_int8_that_costs_too_much_is_not_used(root: Path, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found, said = iter([0.8, 0.5]), []
     monkeypatch.setattr("trainers.int8.LOGGER.warning", lambda text, *values: said.append(text % values))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg.files import from_json, to_json
+from autoseg.memory import is_out_of_memory
 from autoseg.plans import Ints, NetworkSpec
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Trial:
 
     errors: of its logits per input, |logits - torch's| / |torch's|, as many as the tolerances; None where not finite.
     seconds: median per batch. speedup: the median over rounds of the baseline's seconds by its own. Both are 0 where
-    nothing was timed. failure: why it could not be tried, else empty.
+    nothing was timed. failure: why it could not be tried, else empty. passing: whether that may be over another time.
     """
 
     candidate: Candidate
@@ -87,6 +88,7 @@ class Trial:
     seconds: float = 0.0
     speedup: float = 0.0
     failure: str = ""
+    passing: bool = False
 
     @property
     def refusal(self) -> str:
@@ -116,6 +118,7 @@ class Entrant:
         self.errors: dict[int, float] = {}
         self.seconds: list[float] = []
         self.failure = ""
+        self._passing = False
         self._engine: Engine | None = None
         self._int8_error: float | None = None
         with self._failing():
@@ -143,12 +146,13 @@ class Entrant:
             yield
         except Exception as error:
             self.failure = str(error).strip() or type(error).__name__
+            self._passing = is_out_of_memory(error)
             self._engine = None
 
     def trial(self, baseline: Entrant) -> Trial:
         """What was found, beside the baseline, which ran in the same rounds."""
         if self.failure:
-            return Trial(self.candidate, failure=self.failure)
+            return Trial(self.candidate, failure=self.failure, passing=self._passing)
         errors = tuple(error if math.isfinite(error) else None for error in self.errors.values())
         if not self.seconds or baseline.failure:
             return Trial(self.candidate, errors)

@@ -48,9 +48,17 @@ class Raising(TorchBackend):
     def compile(self, network, options):
         raise RuntimeError("no kernel for this")
 
+class Large(TorchBackend):
+    def compile(self, network, options):
+        raise RuntimeError("std::bad_alloc")
+
 class Deadly(TorchBackend):
     def compile(self, network, options):
         return lambda batch: os.kill(os.getpid(), signal.SIGSEGV)
+
+class Killed(TorchBackend):
+    def compile(self, network, options):
+        return lambda batch: os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -92,9 +100,21 @@ def test_a_wrong_engine_is_refused(name: str, reason: str) -> None:
 
 
 @pytest.mark.usefixtures("wrong")
-def test_an_engine_that_kills_its_process_kills_no_other() -> None:
-    (trial,) = ask(request("wrong_engines:Deadly", timed=False))
-    assert trial == Trial(Candidate("wrong_engines:Deadly", "fp32"), failure="its process died of SIGSEGV")
+@pytest.mark.parametrize(
+    ("name", "signal", "passing"),
+    [("Deadly", "SIGSEGV", False), ("Killed", "SIGKILL", True)],
+    ids=["of itself", "for want of memory"],
+)
+def test_an_engine_that_kills_its_process_kills_no_other(name: str, signal: str, passing: bool) -> None:
+    (trial,) = ask(request(f"wrong_engines:{name}", timed=False))
+    candidate = Candidate(f"wrong_engines:{name}", "fp32")
+    assert trial == Trial(candidate, failure=f"its process died of {signal}", passing=passing)
+
+
+@pytest.mark.usefixtures("wrong")
+def test_too_little_memory_may_be_over_another_time_and_a_missing_kernel_not() -> None:
+    trials = answer(request("wrong_engines:Large", "wrong_engines:Raising", timed=False)).trials
+    assert [(bool(trial.refusal), trial.passing) for trial in trials] == [(True, True), (True, False)]
 
 
 def test_every_part_of_the_seasoned_network_matters() -> None:
