@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,12 @@ from torch import Tensor, nn
 
 from autoseg.geometry import Box, Geometry
 from autoseg.inference.chain import Chain, ChainOutput, Wanted
-from autoseg.inference.memory import Source, case_bytes
+from autoseg.inference.memory import REGION_ARRAYS, Source, case_bytes
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
 from autoseg.inference.two_stage import EXPECTED_ONLY, LOCATED_ONLY, TwoStageChain, make_predictor
 from autoseg.io import Volume
 from autoseg.labels import Labels
+from autoseg.locating.boxes import OVERSIZE
 from autoseg.locating.experience import Experience, Offset, OrganExperience
 from autoseg.plans import (
     ChannelPlan,
@@ -213,3 +216,15 @@ def test_memory_counts_the_volume_and_the_regions() -> None:
     locating = Chain(chain.predictors, chain.plans, LABELS)
     more = case_bytes([chain], source, Wanted(), cleans=False) - case_bytes([locating], source, Wanted(), cleans=False)
     assert more >= source.bytes
+
+
+def test_memory_counts_regions_as_large_as_they_may_be() -> None:
+    chain, whole = Scene().chain, volume()
+    source, regions = Source.of(whole), chain.largest_regions(whole.geometry)
+    for edges in regions.values():
+        assert all(edge >= OVERSIZE * mm for edge, mm in zip(edges, SIZE, strict=True))
+    voxels = [math.prod(edges) for edges in regions.values()]
+    least = source.bytes + 4 * (sum(voxels) + REGION_ARRAYS * max(voxels))
+    locating = Chain(chain.predictors, chain.plans, LABELS)
+    more = case_bytes([chain], source, Wanted(), cleans=False) - case_bytes([locating], source, Wanted(), cleans=False)
+    assert more >= least
