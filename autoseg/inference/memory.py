@@ -184,13 +184,14 @@ def network_bytes(predictor: StagePredictor) -> int:
 
 
 def kept_bytes(chains: Sequence[Chain]) -> int:
-    """What engines will keep that have not run: of every fold, stage and organ. Others hold it already."""
+    """What engines will keep that have not run: the maps and the last logits of every fold, stage and organ."""
     total = 0
     for predictor in (one for chain in chains for one in chain.every_predictor):
         if _keeps_maps(predictor) and not predictor.has_run:
             batch_size = 1 if predictor.choice.backend in WINDOW_BY_WINDOW else predictor.windows.batch_size
             maps = pass_bytes(predictor.stage, batch_size, precision=predictor.choice.precision, several=False)
-            total += len(predictor.engines) * maps
+            logits = logits_bytes(predictor.stage, predictor.windows.batch_size, several=False)
+            total += len(predictor.engines) * (maps + logits)
     return total
 
 

@@ -17,7 +17,7 @@ from autoseg.errors import OptionError, ResourceError
 from autoseg.geometry import Geometry
 from autoseg.inference.backends import installed_backends
 from autoseg.inference.backends.choice import Choice
-from autoseg.inference.batches import pass_bytes
+from autoseg.inference.batches import logits_bytes, pass_bytes
 from autoseg.inference.chain import Wanted
 from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.limit import Limit, limit_for_cases
@@ -114,7 +114,8 @@ def peak_in_a_process(case: object, backend: str, networks: int, cases: int) -> 
 
 def test_what_engines_keep_counts_until_they_hold_it(model: Model) -> None:
     (predictor,) = model.chain.predictors
-    network = pass_bytes(predictor.stage, 1, several=False)
+    stage, batch_size = predictor.stage, predictor.windows.batch_size
+    network = pass_bytes(stage, 1, several=False) + logits_bytes(stage, batch_size, several=False)
     assert kept_bytes([model.chain]) == 0
     predictor.choice = Choice("openvino", "fp32", "keeps its memory")
     predictor.engines *= 3
@@ -176,7 +177,7 @@ def test_a_small_case_counts_the_large_one_that_waits(model: Model) -> None:
 @pytest.fixture
 def no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Temporary files lie in memory, of which nothing is free."""
-    disk = SimpleNamespace(mountpoint=Path(Path.cwd().anchor), fstype="tmpfs")
+    disk = SimpleNamespace(mountpoint=Path.cwd().anchor, fstype="tmpfs")
     monkeypatch.setattr(psutil, "disk_partitions", lambda **_: [disk])
     monkeypatch.setattr("autoseg.inference.limit._resident_bytes", lambda: 0)
     monkeypatch.setattr("autoseg.inference.limit.available_memory_bytes", lambda: 0)
@@ -196,6 +197,14 @@ def test_without_a_limit_sums_stay_in_memory_where_there_is_no_room_for_a_file(w
     np.testing.assert_array_equal(
         free.predict_volume(small_volume()).array, plenty.predict_volume(small_volume()).array
     )
+
+
+def test_without_a_limit_what_is_held_and_free_is_one(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autoseg.inference.limit._resident_bytes", lambda: 1 << 40)
+    monkeypatch.setattr("autoseg.inference.limit.available_memory_bytes", lambda: 1 << 40)
+    for base, in_file in ((1 << 40, False), (2 << 40, True)):
+        asked = Limit(None, base).wanted([model.chain], source(100, 100, 100), Wanted(), cleans=False)
+        assert asked.in_file == in_file
 
 
 def test_probabilities_and_ensembles_take_what_they_hold(model: Model) -> None:
