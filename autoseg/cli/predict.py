@@ -13,8 +13,8 @@ from autoseg.cli import app
 if TYPE_CHECKING:
     from autoseg.dataset import Case
     from autoseg.inference.ensemble import Ensemble
+    from autoseg.inference.limit import Limit
     from autoseg.inference.manifest import Manifest
-    from autoseg.inference.memory import Limit
     from autoseg.inference.model_files import ModelFiles
     from autoseg.inference.options import PredictionOptions
     from autoseg.inference.output import OutputFolder
@@ -255,11 +255,12 @@ def _engines(ensemble: Ensemble) -> list[str]:
 
 def _limit(ensemble: Ensemble, cases: Sequence[Case], arguments: argparse.Namespace) -> Limit:
     """What the process may hold, checked against every case before the first is predicted."""
-    from autoseg.inference.memory import Limit, limit_for_cases, source_of
+    from autoseg.inference.limit import Limit, limit_for_cases
+    from autoseg.inference.memory import source_of
 
     channels = len(ensemble.models[0].files.channel_names)
     sources = {case.id: source_of(case, channels) for case in cases}
-    limit = replace(Limit.now(arguments.memory), waiting=arguments.workers)
+    limit = replace(Limit.now(arguments.memory, ensemble.chains), waiting=arguments.workers)
     wanted = ensemble.wanted(keep_probabilities=arguments.save_probabilities)
     return limit_for_cases(ensemble.chains, sources, wanted, limit, cleans=bool(ensemble.rules))
 

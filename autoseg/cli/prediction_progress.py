@@ -25,7 +25,7 @@ class PredictionProgress:
         self.folder = folder
         self.manifest = manifest
         self.count = count
-        self.failures: dict[str, AutosegError] = {}
+        self.failures: dict[str, str] = {}  # as text: an error holds on to the arrays of its frames
         self._finished = 0
         self._started = time.perf_counter()
         self._bar: Any = None
@@ -76,7 +76,7 @@ class PredictionProgress:
 
     def _failed(self, case_id: str, error: AutosegError) -> None:
         self._finished += 1
-        self.failures[case_id] = error
+        self.failures[case_id] = str(error)
         self._tell(f"{case_id}: left out: {error}")
 
     def _warn(self, text: str) -> None:

@@ -11,6 +11,8 @@ from autoseg.runtime.gpu import free_memory_bytes, is_gpu
 FLOAT = 4
 NETWORK_FACTOR = 1.15
 """Of convolutions: copies in a library's own layout. 64^3 to 128^3 in fp32 took 1.02 to 1.15 times the live maps."""
+HALVES = ("bf16", "fp16")
+"""Precisions in which maps take half."""
 BATCHED_VOXELS = 64**3
 """Of a patch on a CPU; two larger ones save less time and take more memory."""
 GPU_BATCHED_VOXELS = 4 * 128**3
@@ -47,9 +49,17 @@ def gpu_batch_size(stage: StagePlan, free_bytes: int) -> int:
 
 
 def pass_bytes(stage: StagePlan, batch_size: int, *, precision: str = "fp32", several: bool = True) -> int:
-    """What a batch takes: live maps; with several passes (flips, folds) the sum so far, this one's logits, a copy."""
+    """What a batch takes: live maps; with several passes (flips, folds) the sum so far, this one's logits, a copy.
+
+    In int8 what lies between convolutions is fp32.
+    """
     maps = NETWORK_FACTOR * FLOAT * inference_values(stage.network, stage.patch_size, batch_size)
-    logits = FLOAT * batch_size * stage.network.out_channels * math.prod(stage.patch_size)
-    if precision != "fp32":
+    logits = logits_bytes(stage, batch_size, several=False)
+    if precision in HALVES:
         maps = maps / 2 + logits
     return round(max(maps + 2 * logits, 4 * logits) if several else maps)
+
+
+def logits_bytes(stage: StagePlan, batch_size: int, *, several: bool) -> int:
+    """What a batch takes besides the network's maps; with several passes the sums of flips and folds, and copies."""
+    return (4 if several else 1) * FLOAT * batch_size * stage.network.out_channels * math.prod(stage.patch_size)

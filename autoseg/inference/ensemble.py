@@ -10,7 +10,8 @@ import numpy as np
 from autoseg.errors import OptionError
 from autoseg.inference.chain import Chain, ChainOutput, PreparedVolume, Progress, Wanted
 from autoseg.inference.cleaning import cleaned
-from autoseg.inference.memory import Limit, Source
+from autoseg.inference.limit import Limit
+from autoseg.inference.memory import Source
 from autoseg.inference.merging import found_organs
 from autoseg.inference.model import Model
 from autoseg.io import Volume
@@ -84,7 +85,7 @@ class Ensemble:
         """A volume (C, Z, Y, X) for all models; it is not needed any more. ResourceError where memory is too short."""
         self.models[0].check_channels(volume)
         source = Source.of(volume)
-        limit = self.limit or Limit.now(self.models[0].memory_bytes, held_bytes=source.bytes)
+        limit = self.limit or Limit.now(self.models[0].memory_bytes, self.chains, held_bytes=source.bytes)
         wanted = self.wanted(keep_probabilities=keep_probabilities)
         wanted = limit.wanted(self.chains, source, wanted, cleans=bool(self.rules))
         return PreparedInput(tuple(chain.prepare(volume, case_id=case_id) for chain in self.chains), wanted)

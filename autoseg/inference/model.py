@@ -14,7 +14,8 @@ from autoseg.inference.backends.choice import Choice
 from autoseg.inference.calibration import find_int8
 from autoseg.inference.chain import Chain, Progress, Wanted
 from autoseg.inference.cleaning import cleaned
-from autoseg.inference.memory import Limit, Source
+from autoseg.inference.limit import Limit
+from autoseg.inference.memory import Source
 from autoseg.inference.model_files import ModelFiles, read_model_files
 from autoseg.inference.options import PredictionOptions
 from autoseg.inference.predictor import StagePredictor
@@ -71,7 +72,7 @@ class Model:
         """
         self.check_channels(volume)
         source = Source.of(volume)
-        limit = Limit.now(self.memory_bytes, held_bytes=source.bytes)
+        limit = Limit.now(self.memory_bytes, [self.chain], held_bytes=source.bytes)
         wanted = limit.wanted([self.chain], source, Wanted(), cleans=bool(self.rules))
         prepared = self.chain.prepare(volume, case_id=case_id)
         output = self.chain.run(prepared, wanted, progress=progress)

@@ -128,8 +128,7 @@ class PlacesInFile:
         self.classes = shape[0]
         self._shape = shape
         self._bytes_per_class = FLOAT_BYTES * math.prod(shape[1:])
-        folder = Path(tempfile.gettempdir())
-        _check_room(folder, shape[0] * self._bytes_per_class)
+        folder = check_room(shape[0] * self._bytes_per_class)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as the places
         weakref.finalize(self, self._file.close)
         _fill_with_zeros(self._file, shape[0] * self._bytes_per_class, folder)
@@ -154,7 +153,9 @@ class PlacesInFile:
         return np.asarray(mapped)
 
 
-def _check_room(folder: Path, needed: int) -> None:
+def check_room(needed: int) -> Path:
+    """The folder of temporary files, which has room for so many bytes; ResourceError where it does not."""
+    folder = Path(tempfile.gettempdir())
     kind = max(
         (disk for disk in psutil.disk_partitions(all=True) if folder.resolve().is_relative_to(disk.mountpoint)),
         key=lambda disk: len(disk.mountpoint),
@@ -170,6 +171,7 @@ def _check_room(folder: Path, needed: int) -> None:
             f"Logits need a temporary file of {needed / 2**30:.1f} GiB, but {folder} {fact}.",
             "Set TMPDIR to a folder on a disk with room, or give more --memory.",
         )
+    return folder
 
 
 def _fill_with_zeros(file: Any, size: int, folder: Path) -> None:

@@ -63,6 +63,7 @@ class StagePredictor:
     networks: one per fold, of one spec; each is used up by its engine before the next one is taken, so that an iterator
     holds one at a time. volumes: how many are to be predicted, which tells whether measuring engines pays. choice: the
     engine that an earlier run took; None to choose now. int8: the same networks in int8, where all of them have that.
+    has_run: whether the engines have computed a window, and hold the memory that they keep.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class StagePredictor:
         wanted_flips = stage.flips if options.flips is None else options.flips
         self._flipping = Flipping.of(plans, labels, wanted_flips, is_2d=stage.is_2d)
         self.engines: list[Engine] = []
+        self.has_run = False
         windows = volumes * len(self.flips) * windows_of(plans, stage, options.overlap)
         for number, network in enumerate(networks):
             if choice is None:
@@ -170,6 +172,7 @@ class StagePredictor:
 
     def _window(self, batch: Tensor) -> Tensor:
         """(B, C, *patch), in a cascade with the previous labels as last channel, to (B, K, *patch) float32."""
+        self.has_run = True
         if len(self.flips) == len(self.engines) == 1:
             return self.engines[0](self._with_class_channels(batch, False))
         total: Tensor | None = None

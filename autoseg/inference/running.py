@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import final
 
 import torch
@@ -30,7 +31,7 @@ class WindowRunner:
         self._device = device
         self._is_2d = is_2d
         self._make_room = make_room
-        self._feed: Callable[[list[Tensor]], Tensor] = CudaFeed(device) if is_gpu(device) else self._stacked
+        self._feed: Callable[[list[Tensor]], Tensor] = CudaFeed(device) if is_gpu(device) else partial(_stacked, device)
         self._most: int | None = None
 
     def run(self, windows: list[Tensor]) -> Iterator[tuple[int, Tensor]]:
@@ -75,9 +76,6 @@ class WindowRunner:
                 else "End other programs, or use a machine with more memory.",
             )
 
-    def _stacked(self, windows: list[Tensor]) -> Tensor:
-        return torch.stack(windows).to(self._device)
-
 
 @final
 class CudaFeed:
@@ -114,3 +112,8 @@ class CudaFeed:
             kept = torch.empty((count, *window.shape), dtype=window.dtype, pin_memory=True)
             self._buffers[self._turn] = kept
         return kept[:count]
+
+
+def _stacked(device: str, windows: list[Tensor]) -> Tensor:
+    """No method of the runner: in a cycle of references, the sums of a volume would outlive it."""
+    return torch.stack(windows).to(device)

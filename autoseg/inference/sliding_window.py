@@ -67,6 +67,7 @@ def stream(
             for first, logits in runner.run(cut):
                 part = batch[first : first + len(logits)]
                 sums.add(part, logits[: len(part)])
+                del logits  # before the next ones are there
         if skipped and empty is not None:
             sums.add(skipped, _constant(empty.logits, len(skipped), windows.box, sums.device))
         done += len(batch) + len(skipped)

@@ -20,7 +20,7 @@ from autoseg.io import Volume
 from autoseg.labels import Labels, organ_labels
 from autoseg.locating.boxes import locate
 from autoseg.locating.experience import Experience
-from autoseg.locating.regions import Region, plan_search
+from autoseg.locating.regions import Region, largest_regions, plan_search
 from autoseg.plans import Plans, StagePlan
 from autoseg.preprocessing.region import RegionCutter, is_mirrored, mirrored
 from autoseg.preprocessing.restore import ProbabilityRestorer
@@ -50,6 +50,7 @@ class TwoStageChain(Chain):
         self.experience = experience
         self.organs = {name: one for one in organs if one.stage.region for name in one.stage.region.organs}
         self._organ_predictors = tuple(organs)
+        self._sizes_mm = organ_sizes_mm([one.stage for one in organs], plans)
 
     @property
     def every_predictor(self) -> tuple[StagePredictor, ...]:
@@ -77,14 +78,9 @@ class TwoStageChain(Chain):
     ) -> ChainOutput:
         """Segment every organ around where it was located. located: (Z, Y, X) label values on the volume's grid."""
         geometry = cutter.geometry
-        least = {name: patch_on_volume(one.stage, self.plans, geometry) for name, one in self.organs.items()}
-        found = locate(
-            located,
-            self.definition,
-            geometry,
-            organ_sizes_mm([one.stage for one in self._organ_predictors], self.plans),
-        )
-        search = plan_search(found, self.experience, geometry, least)
+        found = locate(located, self.definition, geometry, self._sizes_mm)
+        most = self.largest_regions(geometry)
+        search = plan_search(found, self.experience, geometry, least=self._patches(geometry), most=most)
         parts = []
         for number, region in enumerate(search.regions, 1):
             parts.append(OrganProbability(region.organ, region.box, self._probability(region, cutter)))
@@ -96,6 +92,17 @@ class TwoStageChain(Chain):
         in_order = {name: not_found[name] for name in self.definition.names if name in not_found}
         return ChainOutput(labels if wanted.labels else None, probabilities, in_order)
 
+    def largest_regions(self, geometry: Geometry) -> dict[str, Shape]:
+        """The most voxels (z, y, x) that the region of each organ has in a volume, by class name."""
+        least, most = self._patches(geometry), largest_regions(self.experience, self._sizes_mm, geometry)
+        return {
+            name: tuple(min(max(ends), n) for *ends, n in zip(least[name], edges, geometry.shape, strict=True))
+            for name, edges in most.items()
+        }
+
+    def _patches(self, geometry: Geometry) -> dict[str, Shape]:
+        return {name: patch_on_volume(one.stage, self.plans, geometry) for name, one in self.organs.items()}
+
     def _probability(self, region: Region, cutter: RegionCutter) -> np.ndarray:
         """(z, y, x) float32 on the volume's grid within the region."""
         predictor = self.organs[region.organ]
@@ -105,7 +112,7 @@ class TwoStageChain(Chain):
             logits = mirrored(logits, self.plans)
         restorer = ProbabilityRestorer(case.record, organ_labels(self.definition))
         restorer.advance(logits, logits.shape[1])
-        return restorer.restored[1]
+        return restorer.restored[1].copy()  # a view would hold on to the other class
 
     def _unanswered(
         self, regions: Sequence[Region], parts: Sequence[OrganProbability], labels: np.ndarray

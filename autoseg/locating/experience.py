@@ -86,6 +86,12 @@ class Experience:
             tuple(math.ceil(edge) for edge in middle + half + 0.5),
         )
 
+    def most_expected_mm(self, organ: str) -> np.ndarray:
+        """(3,) mm, what the edges of an expected box come to at most in a volume along the world's axes."""
+        known = self.organs[organ]
+        spread_mm = max([LEAST_SPREAD_MM, *(max(offset.spread_mm) for offset in known.offsets.values())])
+        return np.asarray(known.size_mm) + 2 * SPREADS * spread_mm
+
     def with_margins(self, organ: str, box: Box, geometry: Geometry) -> Box:
         """A located box grown by the organ's margins; it may reach outside the volume."""
         known = self.organs[organ]

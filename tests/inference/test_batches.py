@@ -27,6 +27,11 @@ def test_a_batch_takes_its_share_and_the_next_larger_one_would_take_more() -> No
         assert pass_bytes(one, 2 * found) > GPU_SHARE * free
 
 
+def test_only_half_precision_halves_the_maps() -> None:
+    fp32, bf16, int8 = (pass_bytes(stage(64, 64, 64), 1, precision=name) for name in ("fp32", "bf16", "int8"))
+    assert bf16 < fp32 == int8
+
+
 @pytest.mark.parametrize(
     ("patch", "free", "expected"),
     [((128, 128, 128), 80 * GIBIBYTE, 4), ((128, 128, 128), 1, 1), ((512, 512), 80 * GIBIBYTE, 32)],

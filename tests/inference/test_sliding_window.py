@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +14,9 @@ from torch import Tensor
 
 from autoseg.errors import OptionError
 from autoseg.geometry import Box, Geometry
+from autoseg.inference import sliding_window
 from autoseg.inference.open_planes import OpenPlanes
-from autoseg.inference.places import PlacesInFile, PlacesInMemory
+from autoseg.inference.places import Places, PlacesInFile, PlacesInMemory, places_on
 from autoseg.inference.sliding_window import EmptyWindows, slide, stream
 from autoseg.inference.windows import WindowPath, Windows, gaussian_weights, stream_order, window_starts
 from autoseg.labels import Labels
@@ -191,6 +195,31 @@ def test_an_image_of_nothing_is_never_run() -> None:
     empty = EmptyWindows(lambda where: True, (1.0, -1.0, -1.0))
     for shape in ((20, 20, 20), (4, 4, 4)):
         assert slide(np.zeros((1, *shape), np.float32), refuse, Windows((8, 8, 8)), empty=empty).argmax(0).max() == 0
+
+
+def test_logits_are_gone_before_the_next_ones_and_sums_with_the_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    sums: list[weakref.ref] = []
+    outputs: list[weakref.ref] = []
+
+    def places(*arguments: Any, **options: Any) -> Places:
+        made = places_on(*arguments, **options)
+        sums.append(weakref.ref(made))
+        return made
+
+    def network(batch: Tensor) -> Tensor:
+        assert not any(one() is not None for one in outputs)
+        logits = identity(batch)
+        outputs.append(weakref.ref(logits))
+        return logits
+
+    monkeypatch.setattr(sliding_window, "places_on", places)
+    gc.disable()
+    try:
+        slide(np.zeros((1, 20, 20, 20), np.float32), network, Windows((8, 8, 8), batch_size=2))
+        assert [one() for one in sums] == [None]
+    finally:
+        gc.enable()
+    assert len(outputs) > 1
 
 
 @pytest.mark.parametrize("overlap", [-0.1, 1.0])

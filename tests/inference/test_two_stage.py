@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,12 +14,13 @@ from autoseg.geometry import Box, Geometry
 from autoseg.inference.chain import Chain, ChainOutput, Wanted
 from autoseg.inference.cleaning import REMOVED, cleaned
 from autoseg.inference.ensemble import Ensemble
-from autoseg.inference.memory import Source, case_bytes
+from autoseg.inference.memory import REGION_ARRAYS, Source, case_bytes
 from autoseg.inference.model import Model
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
 from autoseg.inference.two_stage import EXPECTED_ONLY, LOCATED_ONLY, TwoStageChain, make_predictor
 from autoseg.io import Volume
 from autoseg.labels import Labels
+from autoseg.locating.boxes import OVERSIZE
 from autoseg.locating.experience import Experience, Offset, OrganExperience
 from autoseg.plans import (
     ChannelPlan,
@@ -242,3 +244,12 @@ def test_memory_counts_the_volume_and_the_regions() -> None:
     locating = Chain(chain.predictors, chain.plans, LABELS)
     more = case_bytes([chain], source, Wanted(), cleans=False) - case_bytes([locating], source, Wanted(), cleans=False)
     assert more >= source.bytes
+
+
+def test_memory_counts_regions_as_large_as_they_may_be() -> None:
+    chain, source = Scene().chain, Source((160, 240, 400), (0.1, 0.1, 0.1), 4)
+    regions = chain.largest_regions(Geometry(source.shape, source.spacing_mm)).values()
+    assert all(edge >= OVERSIZE * mm / 0.1 for edges in regions for edge, mm in zip(edges, SIZE, strict=True))
+    voxels = [math.prod(edges) for edges in regions]
+    least = source.bytes + 4 * (sum(voxels) + REGION_ARRAYS * max(voxels))
+    assert case_bytes([chain], source, Wanted(), cleans=False) >= least

@@ -26,6 +26,7 @@ class OnnxRuntimeBackend:
         onnxruntime.disable_telemetry_events()
         session_options = onnxruntime.SessionOptions()
         session_options.intra_op_num_threads = options.threads
+        session_options.enable_mem_pattern = False  # a second block with all maps, beside those of the first window
         session = onnxruntime.InferenceSession(exported(network), session_options, providers=["CPUExecutionProvider"])
 
         def run(batch: Tensor) -> Tensor:
