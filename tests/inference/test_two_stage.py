@@ -189,6 +189,15 @@ def test_a_missed_organ_is_found_at_its_expected_place() -> None:
     assert output.not_found == {}
 
 
+def test_of_an_organ_located_everywhere_no_more_is_searched_than_it_may_fill() -> None:
+    scene = Scene(mirror_axes=())
+    cutter = scene.chain.prepare(volume()).cutter
+    assert cutter is not None
+    scene.chain.segment(np.full(SHAPE, 3, dtype=np.int16), cutter, Wanted())
+    assert scene.chain.largest_regions(cutter.geometry)["stem"] == (14, 14, 15)
+    assert sum(map(len, scene.stem.seen)) == 28  # 3 x 3 x 3 windows in pairs; 135 would cover the volume
+
+
 @pytest.mark.parametrize(("located", "why"), [(True, LOCATED_ONLY), (False, EXPECTED_ONLY)])
 def test_an_organ_that_its_network_does_not_see_is_reported(located: bool, why: str) -> None:
     names = LABELS.names if located else ("eye_left", "stem")
@@ -247,9 +256,9 @@ def test_memory_counts_the_volume_and_the_regions() -> None:
 
 
 def test_memory_counts_regions_as_large_as_they_may_be() -> None:
-    chain, source = Scene().chain, Source((160, 240, 400), (0.1, 0.1, 0.1), 4)
+    chain, source = Scene().chain, Source((240, 250, 260), (0.05, 0.05, 0.05), 4)
     regions = chain.largest_regions(Geometry(source.shape, source.spacing_mm)).values()
-    assert all(edge >= OVERSIZE * mm / 0.1 for edges in regions for edge, mm in zip(edges, SIZE, strict=True))
+    assert all(edge >= OVERSIZE * mm / 0.05 for edges in regions for edge, mm in zip(edges, SIZE, strict=True))
     voxels = [math.prod(edges) for edges in regions]
     least = source.bytes + 4 * (sum(voxels) + REGION_ARRAYS * max(voxels))
     assert case_bytes([chain], source, Wanted(), cleans=False) >= least
