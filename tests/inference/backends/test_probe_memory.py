@@ -45,7 +45,7 @@ def request(widths: tuple[int, int], edge: int, *, classes: int = 3, timed: bool
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 @pytest.mark.parametrize(
     "asked",
-    [request((8, 16), 16), request((8, 1024), 16), request((16, 32), 64), request((8, 16), 64, classes=40)],
+    [request((8, 16), 16), request((64, 4096), 8), request((16, 32), 64), request((8, 16), 64, classes=40)],
     ids=["libraries", "weights", "maps", "logits"],
 )
 def test_the_estimate_holds_for_a_process(asked: ProbeRequest) -> None:
