@@ -16,7 +16,6 @@ from autoseg.inference.backends.probe import Candidate, ProbeRequest
 from autoseg.inference.backends.probe_memory import needed_bytes, probe_bytes
 from autoseg.plans import LevelSpec, NetworkSpec
 
-MEBIBYTE = 1 << 20
 THREES = (3, 3, 3)
 CHILD = """
 import json, sys
@@ -66,5 +65,6 @@ def test_engines_tried_one_by_one_take_less() -> None:
 
 def test_what_this_process_holds_counts_too() -> None:
     asked = request((8, 16), 16)
+    child = probe_bytes(asked)  # which loads torch
     held = psutil.Process().memory_info().rss
-    assert needed_bytes(asked) == pytest.approx(held + probe_bytes(asked), abs=50 * MEBIBYTE)
+    assert needed_bytes(asked) == pytest.approx(held + child, abs=held / 10)
