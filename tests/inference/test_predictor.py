@@ -15,7 +15,7 @@ from autoseg.errors import OptionError
 from autoseg.inference import batches
 from autoseg.inference import predictor as predictor_module
 from autoseg.inference.backends import Engine, EngineOptions, choice
-from autoseg.inference.backends.choice import Choice
+from autoseg.inference.backends.choice import Choice, Task
 from autoseg.inference.backends.probe import answer
 from autoseg.inference.options import PredictionOptions
 from autoseg.inference.predictor import StagePredictor, flip_axes
@@ -207,6 +207,19 @@ def test_an_engine_that_the_device_does_not_have_is_refused(
     asked = replace(options, backend=backend, precision=precision)
     with pytest.raises(OptionError, match=message):
         StagePredictor([Known(sides)], plans, stage, LABELS, asked)
+
+
+def test_engines_are_chosen_within_the_memory_that_is_given(plans: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks: list[Task] = []
+
+    def choose(task: Task, **asked: str) -> Choice:
+        tasks.append(task)
+        return Choice("torch", "fp32", "")
+
+    monkeypatch.setattr(predictor_module, "choose", choose)
+    stage, options = plans.stages["3d_fullres"], PredictionOptions(device="cpu", memory_bytes=1 << 30)
+    StagePredictor([build_network(stage.network)], plans, stage, LABELS, options)
+    assert [task.memory_bytes for task in tasks] == [1 << 30]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

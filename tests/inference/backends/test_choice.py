@@ -79,7 +79,7 @@ def test_torch_is_compared_too_unless_it_computes_in_fp32(asked: list[ProbeReque
     little = replace(MUCH, windows=1)
     assert choose(little, backend="torch", precision="fp32").precision == "fp32"
     assert asked == []
-    assert choose(little, backend="torch", precision="bf16").reason == "asked for; agrees with torch fp32"
+    assert choose(little, backend="torch", precision="bf16").precision == "bf16"
     assert [(request.candidates, request.timed) for request in asked] == [((TORCH_BF16,), False)]
 
 

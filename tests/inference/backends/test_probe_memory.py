@@ -16,7 +16,6 @@ from autoseg.inference.backends.probe import Candidate, ProbeRequest
 from autoseg.inference.backends.probe_memory import needed_bytes, probe_bytes
 from autoseg.plans import LevelSpec, NetworkSpec
 
-MEBIBYTE = 1 << 20
 THREES = (3, 3, 3)
 CHILD = """
 import json, sys
@@ -45,7 +44,7 @@ def request(widths: tuple[int, int], edge: int, *, classes: int = 3, timed: bool
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 @pytest.mark.parametrize(
     "asked",
-    [request((8, 16), 16), request((8, 1024), 16), request((16, 32), 64), request((8, 16), 64, classes=40)],
+    [request((8, 16), 16), request((64, 4096), 8), request((16, 32), 64), request((8, 16), 64, classes=40)],
     ids=["libraries", "weights", "maps", "logits"],
 )
 def test_the_estimate_holds_for_a_process(asked: ProbeRequest) -> None:
@@ -66,5 +65,6 @@ def test_engines_tried_one_by_one_take_less() -> None:
 
 def test_what_this_process_holds_counts_too() -> None:
     asked = request((8, 16), 16)
+    child = probe_bytes(asked)  # which loads torch
     held = psutil.Process().memory_info().rss
-    assert needed_bytes(asked) == pytest.approx(held + probe_bytes(asked), abs=50 * MEBIBYTE)
+    assert needed_bytes(asked) == pytest.approx(held + child, abs=held / 10)
