@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autoseg.air import ct_channel
-from autoseg.dataset import Dataset
+from autoseg.dataset import Case, Dataset
 from autoseg.errors import DatasetError
 from autoseg.files import checksum_of, read_artefact, write_json
 from autoseg.geometry import Triple
 from autoseg.intensities import merge_samples, points_per_case
 from autoseg.labels import Labels
-from autoseg.measuring import CaseMeasure, ClassMeasure, measure_case
+from autoseg.measuring import CaseMeasure, ClassMeasure, measure_case, measure_volumes
 from autoseg.parallel import in_threads
 from autoseg.plans import IntensityStatistics
 from autoseg.symmetry import Placement, is_mirrored, name_pairs
+
+if TYPE_CHECKING:
+    from autoseg.io import Volume
 
 FINGERPRINT_SCHEMA = 2
 UNKNOWN_INTENSITIES = IntensityStatistics(0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)
@@ -145,22 +149,43 @@ class Fingerprint:
         return Labels({name: (value,) for value, name in enumerate(self.classes, 1)})
 
 
-def measure_fingerprint(dataset: Dataset, *, workers: int = 1, progress: Progress | None = None) -> Fingerprint:
+@dataclass(frozen=True)
+class Onlooker:
+    """Measures cases of a dataset that somebody else has read. measures: by case; may be called by several threads."""
+
+    dataset: Dataset
+    measures: dict[str, CaseMeasure] = field(default_factory=dict)
+
+    def __call__(self, case: Case, image: Volume, label: Volume) -> None:
+        """image: (C, Z, Y, X). label: (Z, Y, X)."""
+        points, ct = points_per_case(len(self.dataset.cases)), ct_channel(self.dataset.channel_names)
+        self.measures[case.id] = measure_volumes(case, image, label, self.dataset.labels, points, ct=ct)
+
+
+def measure_fingerprint(
+    dataset: Dataset,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+    known: Mapping[str, CaseMeasure] | None = None,
+) -> Fingerprint:
     """Measure all training cases, one at a time per worker; the result is the same for any number of workers.
 
-    progress: called with the cases done and their total. Raises DatasetError where there is no case, or no voxel of any
-    class; FileError where a file cannot be used.
+    progress: called with the cases done and their total. known: cases that were measured already. Raises DatasetError
+    where there is no case, or no voxel of any class; FileError where a file cannot be used.
     """
     if not dataset.cases:
         raise DatasetError(f"{dataset.name} has no training cases.", f"Put images into {dataset.folder / 'imagesTr'}.")
     points = points_per_case(len(dataset.cases))
     made_from = source_checksum(dataset)
-    measures = []
+    found = dict(known or {})
     ct = ct_channel(dataset.channel_names)
-    for measure in in_threads(lambda case: measure_case(case, dataset.labels, points, ct=ct), dataset.cases, workers):
-        measures.append(measure)
+    left = [case for case in dataset.cases if case.id not in found]
+    for measure in in_threads(lambda case: measure_case(case, dataset.labels, points, ct=ct), left, workers):
+        found[measure.id] = measure
         if progress is not None:
-            progress(len(measures), len(dataset.cases))
+            progress(len(found), len(dataset.cases))
+    measures = [found[case.id] for case in dataset.cases]
     confirmed, unconfirmed = _pairs(measures, dataset.labels)
     return Fingerprint(
         dataset.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from autoseg.geometry import Box, Geometry, Triple
 from autoseg.intensities import IntensitySample, sample_intensities
 from autoseg.labels import Labels
 from autoseg.memory import available_memory_bytes
+
+if TYPE_CHECKING:
+    from autoseg.io import Volume
 
 BYTES_PER_CHANNEL, BYTES_PER_VOXEL = 8, 16
 """Held per voxel while a case is measured: a channel as float32 and what is copied of it; labels, masks, components."""
@@ -75,7 +78,14 @@ def measure_case(case: Case, labels: Labels, points: int, *, ct: int | None = No
     image = read_image(case.images)
     if case.label is None:
         raise FileError(case.images[0], f"the training case {case.id} has no label file.")
-    label = read_labels(case.label)
+    return measure_volumes(case, image, read_labels(case.label), labels, points, ct=ct)
+
+
+def measure_volumes(
+    case: Case, image: Volume, label: Volume, labels: Labels, points: int, *, ct: int | None = None
+) -> CaseMeasure:
+    """The same of volumes that were read: (C, Z, Y, X) and (Z, Y, X), left as they are."""
+    assert case.label is not None
     if label.array.shape != image.array.shape[1:]:
         raise FileError(
             case.label,

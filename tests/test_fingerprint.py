@@ -11,13 +11,14 @@ from autoseg.dataset import Case, Dataset, read_dataset
 from autoseg.errors import DatasetError, FormatError
 from autoseg.fingerprint import (
     Fingerprint,
+    Onlooker,
     measure_fingerprint,
     read_fingerprint,
     source_checksum,
     write_fingerprint,
 )
 from autoseg.geometry import Geometry
-from autoseg.io import Volume, write_image, write_labels
+from autoseg.io import Volume, read_image, read_labels, write_image, write_labels
 
 SHAPE = (12, 20, 30)
 GEOMETRY = Geometry(SHAPE, (3.0, 1.0, 1.0), (5.0, -7.0, 11.0))
@@ -102,6 +103,17 @@ def test_pairs_are_confirmed_by_position(fingerprint: Fingerprint, dataset: Data
 @pytest.mark.parametrize("workers", [2, 5])
 def test_the_number_of_workers_does_not_matter(dataset: Dataset, fingerprint: Fingerprint, workers: int) -> None:
     assert measure_fingerprint(dataset, workers=workers) == fingerprint
+
+
+def test_what_an_onlooker_measured_is_not_read_again(dataset: Dataset, fingerprint: Fingerprint) -> None:
+    onlooker = Onlooker(dataset)
+    for case in dataset.cases[1:]:
+        assert case.label is not None
+        onlooker(case, read_image(case.images), read_labels(case.label))
+        case.images[0].write_bytes(b"unreadable now")
+    again = measure_fingerprint(dataset, known=onlooker.measures)
+    assert replace(again, made_from=fingerprint.made_from) == fingerprint
+    assert list(again.cases) == list(fingerprint.cases)
 
 
 def test_progress_is_told(dataset: Dataset) -> None:

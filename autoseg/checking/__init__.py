@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from autoseg.checking.findings import WHOLE_DATASET, Finding, GridDifference, format_findings, grid_difference
 from autoseg.checking.layout import check_layout, check_leakage, check_test_cases
-from autoseg.checking.volumes import CaseReport, check_case
+from autoseg.checking.volumes import CaseReport, Look, check_case
 from autoseg.dataset import Case, Dataset
 from autoseg.parallel import in_threads
 
@@ -16,15 +16,18 @@ __all__ = ["Finding", "GridDifference", "check_dataset", "format_findings", "gri
 Progress = Callable[[int, int], None]
 
 
-def check_dataset(dataset: Dataset, workers: int = 1, progress: Progress | None = None) -> list[Finding]:
+def check_dataset(
+    dataset: Dataset, workers: int = 1, progress: Progress | None = None, look: Look | None = None
+) -> list[Finding]:
     """Check every file of a dataset. Returns errors first, then warnings, each sorted by case.
 
     Training cases are read whole, one channel of one case per worker at a time; of test cases only the headers. The
-    result is the same for any number of workers. progress: called with the cases done and their total.
+    result is the same for any number of workers. progress: called with the cases done and their total. look: see
+    check_case; called by the workers.
     """
     findings = check_without_volumes(dataset)
     reports = []
-    for report in in_threads(lambda case: check_case(case, dataset), dataset.cases, workers):
+    for report in in_threads(lambda case: check_case(case, dataset, look), dataset.cases, workers):
         reports.append(report)
         findings += report.findings
         if progress is not None:

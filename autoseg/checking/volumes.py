@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from autoseg.errors import AutosegError
 from autoseg.geometry import Geometry
 from autoseg.io import Volume, read_image, read_labels
 
+Look = Callable[[Case, Volume, Volume], None]
 SLAB_VOXELS = 1 << 22
 VALUES_SHOWN = 8
 
@@ -32,12 +33,16 @@ class CaseReport:
     present: frozenset[str] | None
 
 
-def check_case(case: Case, dataset: Dataset) -> CaseReport:
-    """Read a training case whole, one channel at a time, and tell what is wrong with it."""
+def check_case(case: Case, dataset: Dataset, look: Look | None = None) -> CaseReport:
+    """Read a training case whole, one channel at a time, and tell what is wrong with it.
+
+    look: is given image and labels, which are in memory then, where the case has one channel and no error.
+    """
     findings = list(check_files(case, dataset))
     digest = hashlib.blake2b(digest_size=16)
     first: tuple[Path, Geometry] | None = None
     complete, constant = not findings, 0
+    volume: Volume | None = None
     for path in (path for path in case.images if path.exists()):
         try:
             volume = read_image([path])
@@ -52,8 +57,12 @@ def check_case(case: Case, dataset: Dataset) -> CaseReport:
         findings += _image_findings(case, path, facts)
     if case.images and constant == len(case.images):
         findings.append(Finding("error", case.id, "All its images are constant.", "Replace or remove the case."))
-    label_findings, present = _check_label(case, dataset, first)
-    return CaseReport((*findings, *label_findings), digest.hexdigest() if complete else None, present)
+    label_findings, present, label = _check_label(case, dataset, first)
+    findings += label_findings
+    sound = not any(finding.is_error for finding in findings)
+    if look is not None and sound and len(case.images) == 1 and volume is not None and label is not None:
+        look(case, volume, label)
+    return CaseReport(tuple(findings), digest.hexdigest() if complete else None, present)
 
 
 @dataclass(frozen=True)
@@ -88,20 +97,19 @@ def _image_findings(case: Case, path: Path, facts: _ImageFacts) -> Iterator[Find
 
 def _check_label(
     case: Case, dataset: Dataset, first: tuple[Path, Geometry] | None
-) -> tuple[list[Finding], frozenset[str] | None]:
-    """The findings of a label file and the classes in it. first: the grid of the first image."""
+) -> tuple[list[Finding], frozenset[str] | None, Volume | None]:
+    """The findings of a label file, the classes in it, and what was read. first: the grid of the first image."""
     if case.label is None or not case.label.exists():
-        return [], None
+        return [], None, None
     try:
         volume = read_labels(case.label)
     except AutosegError as error:
-        return [unusable(case, dataset, error)], None
+        return [unusable(case, dataset, error)], None, None
     findings = list(compare_grids(case, first, (case.label, volume.geometry))) if first else []
     counts = _count_values(volume)
     findings += _check_values(case, dataset, counts)
-    return findings, frozenset(
-        name for name, values in dataset.labels.classes.items() if any(value in counts for value in values)
-    )
+    classes = dataset.labels.classes.items()
+    return findings, frozenset(name for name, values in classes if any(value in counts for value in values)), volume
 
 
 def _count_values(volume: Volume) -> dict[int, int]:

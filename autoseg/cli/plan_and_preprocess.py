@@ -88,10 +88,9 @@ def plan_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace)
         from autoseg.measuring import affordable_readers
 
         workers = min(arguments.workers, affordable_readers(dataset.cases))
-        _check(dataset, workers)
-        if arguments.check_only:
+        fingerprint = _examine(dataset, workers, check_only=arguments.check_only)
+        if fingerprint is None:
             return None
-        fingerprint = _measure(dataset, workers)
         if not arguments.dry_run:
             from autoseg.fingerprint import write_fingerprint
 
@@ -107,14 +106,20 @@ def plan_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace)
     return plans
 
 
-def _check(dataset: Dataset, workers: int) -> None:
-    """Show what the check finds; DatasetError where there are errors."""
+def _examine(dataset: Dataset, workers: int, *, check_only: bool) -> Fingerprint | None:
+    """Show what the check finds, and measure, with what the check has read; DatasetError where there are errors."""
     from autoseg.checking import check_dataset
     from autoseg.cli.progress import CaseBar
+    from autoseg.fingerprint import Onlooker, measure_fingerprint
 
+    onlooker = None if check_only else Onlooker(dataset)
     with CaseBar("checking") as bar:
-        findings = check_dataset(dataset, workers, bar.show)
+        findings = check_dataset(dataset, workers, bar.show, onlooker)
     _report(findings, dataset)
+    if onlooker is None:
+        return None
+    with CaseBar("measuring") as bar:
+        return measure_fingerprint(dataset, workers=workers, progress=bar.show, known=onlooker.measures)
 
 
 def _report(findings: list[Finding], dataset: Dataset) -> None:
@@ -136,14 +141,6 @@ def _fresh_fingerprint(path: Path, dataset: Dataset) -> Fingerprint | None:
     except FileError:
         return None
     return fingerprint if fingerprint.made_from == source_checksum(dataset) else None
-
-
-def _measure(dataset: Dataset, workers: int) -> Fingerprint:
-    from autoseg.cli.progress import CaseBar
-    from autoseg.fingerprint import measure_fingerprint
-
-    with CaseBar("measuring") as bar:
-        return measure_fingerprint(dataset, workers=workers, progress=bar.show)
 
 
 def _plan(
@@ -190,7 +187,7 @@ def _seconds_per_multiply_add(device: str) -> float | None:
 
 def _write_and_prepare(dataset: Dataset, plans: Plans, workspace: Workspace, arguments: argparse.Namespace) -> None:
     from autoseg.plans import write_plans
-    from autoseg.preprocessing.preparation import prepare_dataset
+    from autoseg.preprocessing.preparation import prepare_grids
 
     stages = [stage for name in _to_prepare(plans, arguments) for stage in plans.configuration_stages(name)]
     wanted = {stage.grid: stage for stage in stages if stage.region is None}
@@ -198,9 +195,8 @@ def _write_and_prepare(dataset: Dataset, plans: Plans, workspace: Workspace, arg
     write_plans(path, plans)
     print(f"plans: {path}")
     _remove_stale_grids(dataset.name, plans, workspace)
-    for grid, stage in wanted.items():
-        folder = workspace.grid(dataset.name, plans.name, grid)
-        store = prepare_dataset(dataset, plans, stage, folder, workers=arguments.workers)
+    folders = {workspace.grid(dataset.name, plans.name, grid): stage for grid, stage in wanted.items()}
+    for folder, store in prepare_grids(dataset, plans, folders, workers=arguments.workers).items():
         print(f"prepared: {len(store.case_ids())} cases in {folder}")
     print(f"next: autoseg_train {_id_of(dataset)} {suggested_configuration(plans)}{app.further(arguments)}")
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from autoseg.checking import Finding, check_dataset
-from autoseg.dataset import Dataset, read_dataset
+from autoseg.dataset import Case, Dataset, read_dataset
 from autoseg.geometry import Geometry
+from autoseg.io import Volume, read_image, read_labels
 
 GRID = Geometry((4, 5, 6), (3.0, 1.0, 1.0))
 ZEROS = np.zeros(GRID.shape, dtype=np.int16)
@@ -313,3 +314,23 @@ def test_an_id_of_a_training_and_of_a_test_case(spoilable: Any) -> None:
     severity, case, fact = only(spoilable.read())
     assert (severity, case) == ("warning", "b")
     assert "id of a training case and of a test case" in fact
+
+
+def test_sound_cases_of_one_channel_can_be_looked_at_meanwhile(spoilable: Any) -> None:
+    seen: dict[str, tuple[Any, Any]] = {}
+
+    def look(case: Case, image: Volume, label: Volume) -> None:
+        seen[case.id] = image.array, label.array
+
+    check_dataset(spoilable.read(), look=look)
+    assert seen == {}, "two channels are read one after the other"
+    for path in spoilable.folder.rglob("*_0001.nii.gz"):
+        path.unlink()
+    spoilable.label("c", np.full(GRID.shape, 99, dtype=np.int16))
+    dataset = spoilable.read(channel_names={"0": "T1"})
+    check_dataset(dataset, workers=2, look=look)
+    assert sorted(seen) == ["a", "b"]
+    for case in dataset.cases[:2]:
+        assert case.label is not None
+        np.testing.assert_array_equal(seen[case.id][0], read_image(case.images).array)
+        np.testing.assert_array_equal(seen[case.id][1], read_labels(case.label).array)

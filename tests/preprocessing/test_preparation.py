@@ -15,9 +15,10 @@ import pytest
 from autoseg.dataset import read_dataset
 from autoseg.errors import AutosegError, FileError
 from autoseg.files import TEMPORARY_PREFIX, read_json, write_json
+from autoseg.io import read_image
 from autoseg.plans import Plans, write_plans
 from autoseg.preprocessing import preparation
-from autoseg.preprocessing.preparation import affordable_workers, prepare_dataset
+from autoseg.preprocessing.preparation import affordable_workers, prepare_dataset, prepare_grids
 from autoseg.preprocessing.store import PreparedStore
 
 MakePlans = Callable[..., Plans]
@@ -122,12 +123,35 @@ def test_a_record_of_another_version_is_prepared_again(raw_folder: Path, plans: 
     assert store.record("case_0").case_id == "case_0"
 
 
+def test_a_case_is_read_once_for_all_grids(
+    raw_folder: Path, plans: Plans, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fine = plans.stages["3d_fullres"]
+    coarse = dataclasses.replace(fine, spacing_mm=(2.0, 2.0, 2.6))
+    for folder, stage in (("fine", fine), ("coarse", coarse)):
+        prepare_dataset(read_dataset(raw_folder), plans, stage, tmp_path / folder, progress=False)
+    images: list[Path] = []
+    monkeypatch.setattr(preparation, "read_image", lambda paths: images.extend(paths) or read_image(paths))
+    both = {tmp_path / "both" / "fine": fine, tmp_path / "both" / "coarse": coarse}
+    for _ in range(2):
+        stores = prepare_grids(read_dataset(raw_folder), plans, both, progress=False)
+        assert len(images) == 4
+    assert list(stores) == list(both)
+    for folder in ("fine", "coarse"):
+        assert contents(tmp_path / "both" / folder) == contents(tmp_path / folder)
+    stores[tmp_path / "both" / "coarse"].remove("case_2")
+    before = times(tmp_path / "both" / "fine")
+    prepare_grids(read_dataset(raw_folder), plans, both, progress=False)
+    assert [path.name for path in images[4:]] == ["case_2_0000.nii.gz"]
+    assert times(tmp_path / "both" / "fine") == before
+
+
 def test_memory_limits_the_workers(raw_folder: Path, plans: Plans, monkeypatch: pytest.MonkeyPatch) -> None:
     cases, stage = read_dataset(raw_folder).cases, plans.stages["3d_fullres"]
     monkeypatch.setattr(preparation, "available_memory_bytes", lambda: 1)
-    assert affordable_workers(cases, plans, stage) == 1
+    assert affordable_workers(cases, plans, [stage]) == 1
     monkeypatch.setattr(preparation, "available_memory_bytes", lambda: 100 * 13 * 12 * 11)
-    assert 2 <= affordable_workers(cases, plans, stage) <= 10
+    assert 2 <= affordable_workers(cases, plans, [stage]) <= 10
 
 
 KILLED = """
