@@ -1,4 +1,7 @@
-"""A finished model in int8: calibrated on patches of its training cases, accepted by the Dice of its held-out cases."""
+"""A finished model in int8: calibrated on patches of its training cases, accepted by the Dice of its held-out cases.
+
+With --quantization-aware it is trained on before, and learns to bear the rounding.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ import torch
 
 from autoseg.compression.int8 import PATCHES, answer_to_phantom, calibrate, check_installed
 from autoseg.compression.options import CompressionOptions
+from autoseg.compression.quantization import QuantizationOptions, bake, quantize
+from autoseg.compression.rounded_maps import WEIGHT_LEVELS, round_maps
 from autoseg.data.folds import Fold
 from autoseg.evaluation import ClassScores, evaluate_case, summarize
 from autoseg.files import checksum
@@ -21,24 +26,27 @@ from autoseg.geometry import Geometry
 from autoseg.inference.backends.probe import Calibrated
 from autoseg.inference.calibration import Int8Record, int8_files, write_int8_record
 from autoseg.inference.predictor import StagePredictor
-from autoseg.networks.storage import load_network
+from autoseg.networks.storage import load_network, load_whole_network, save_network, stored_grids
 from autoseg.plans import StagePlan
 from autoseg.training.options import TrainingSettings
 from trainers.compressed_folder import take_over
 from trainers.compressing import Chain
-from trainers.fitting import FittingTask, training_patches
+from trainers.fitting import Additions, FittingTask, memory_format, trained, training_patches
 from trainers.job import Job, TrainingResult
 from trainers.making import Step
 from trainers.source import source_of
+from trainers.teaching import teacher_of
 from trainers.usual import usual_trainer
 from trainers.whole import WholeCases, score_case
 
 LOGGER = logging.getLogger(__name__)
+TRAINED = "quantization_aware.safetensors"
+"""The trained network, until it is calibrated."""
 
 
 @dataclass(frozen=True)
 class Int8Step:
-    """The one step; see making.Step. Nothing is trained: the weights stay those of the source."""
+    """The one step; see making.Step. Weights stay those of the source, unless they are to learn what rounding does."""
 
     options: CompressionOptions
 
@@ -52,24 +60,45 @@ class Int8Step:
         return stage
 
     def description(self, stage: str) -> Any:
-        """How many patches, and what Dice may be lost."""
-        return [PATCHES, self.options.int8_tolerance]
+        """How many patches, what Dice may be lost, and whether it is trained."""
+        trained_too = ["quantization-aware"] if self.options.quantization_aware else []
+        return [PATCHES, self.options.int8_tolerance, *trained_too]
 
     def make(self, task: FittingTask, settings: TrainingSettings, source: Path, teacher: Path) -> None:
         """Calibrate, measure, record, for each organ of a shared network on its own; the weights come last."""
+        aware = self.options.quantization_aware
+        weights = self._trained(task, settings, source, teacher) if aware else source
         for part in parts_of(task):
-            self._convert(part, settings, source)
-        take_over(source, task.model_file)
+            self._convert(part, settings, source, weights)
+        if aware:
+            weights.replace(task.model_file)
+        else:
+            take_over(source, task.model_file)
 
-    def _convert(self, task: FittingTask, settings: TrainingSettings, source: Path) -> None:
+    def _trained(self, task: FittingTask, settings: TrainingSettings, source: Path, teacher: Path) -> Path:
+        """Train with the rounding of int8; weights that lie on levels already keep those, and so their small file."""
+        path = task.folder / TRAINED
+        if path.exists():
+            return path
+        torch.manual_seed(settings.seed)
+        network = load_whole_network(source, device=settings.device)
+        quantize(network, QuantizationOptions(WEIGHT_LEVELS), stored_grids(source))
+        patches = plain_patches(task, settings)
+        round_maps(network, (patch.to(settings.device, memory_format=memory_format(task.stage)) for patch in patches))
+        result = trained(task, settings, network, Additions((), teacher_of(teacher, task, settings, self.options)))
+        save_network(path, result, bake(result))
+        task.checkpoint.unlink(missing_ok=True)
+        return path
+
+    def _convert(self, task: FittingTask, settings: TrainingSettings, source: Path, weights: Path) -> None:
         organ, patch_size = task.stage.shared_as, task.stage.patch_size
         model, values = int8_files(task.model_file, organ)
-        calibrate(load_network(source, organ=organ), calibration_patches(task, settings), patch_size, model)
-        answer = answer_to_phantom(load_network(source, organ=organ), model, patch_size)
+        calibrate(load_network(weights, organ=organ), calibration_patches(task, settings), patch_size, model)
+        answer = answer_to_phantom(load_network(weights, organ=organ), model, patch_size)
         before = mean_dice(task, source)
-        after = mean_dice(task, source, Calibrated(str(model), answer))
+        after = mean_dice(task, weights, Calibrated(str(model), answer))
         record = Int8Record(
-            weights=checksum(source),
+            weights=checksum(weights),
             model=checksum(model),
             values=checksum(values),
             patches=PATCHES,
@@ -108,14 +137,16 @@ def parts_of(task: FittingTask) -> Iterator[FittingTask]:
 
 
 def calibration_patches(task: FittingTask, settings: TrainingSettings) -> Iterator[torch.Tensor]:
-    """PATCHES patches (1, C, *patch) of the training cases, as they are: nothing is turned or made brighter.
+    """As plain_patches, for the network of one organ: without the channel that tells the organ to a shared one."""
+    return (patch[:, : task.stage.network.in_channels] for patch in plain_patches(task, settings))
 
-    The channel that tells the organ to a shared network is left out: the network of one organ has none.
-    """
+
+def plain_patches(task: FittingTask, settings: TrainingSettings) -> Iterator[torch.Tensor]:
+    """PATCHES patches (1, C, *patch) of the training cases, as they are: nothing is turned or made brighter."""
     source = training_patches(task, replace(settings, augmentation=0.0, shift_voxels=0))
     left, index = PATCHES, 0
     while left:
-        images = source.batch(index).image[:left, : task.stage.network.in_channels]
+        images = source.batch(index).image[:left]
         yield from images.split(1)
         left, index = left - len(images), index + 1
 
@@ -156,7 +187,7 @@ class Int8Trainer:
         return Chain(self.job, "int8", self.source)
 
     def trainings(self) -> dict[str, int]:
-        """How many networks are brought to int8, at most, by stage; none of them is trained."""
+        """How many networks are brought to int8, at most, by stage."""
         return usual_trainer(self.chain.job).trainings()
 
     def run(self) -> TrainingResult:

@@ -54,6 +54,12 @@ def add_compression_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--levels", type=int, metavar="K", help="that quantised weights have (31)")
     group.add_argument("--level-range", type=float, metavar="R", help="they lie in -R to R (the best per channel)")
     group.add_argument("--int8-tolerance", type=float, metavar="DICE", help="that int8 may cost to be used (0.005)")
+    group.add_argument(
+        "--quantization-aware",
+        action="store_true",
+        default=None,
+        help="of int8: train on first, with weights and maps rounded to eight bits",
+    )
     group.add_argument("--methods", nargs="+", choices=EVERY_METHOD, help="of compress (all but int8)")
 
 

@@ -51,8 +51,8 @@ class CompressionOptions:
     attention maps. unlabelled: a folder of images. threshold_schedule: below which magnitude weights become zero at the
     first step, how much more at each further one, and at the last; threshold_scale: layer where that counts in standard
     deviations of each layer's weights, absolute where not. levels: of the weights of quantisation; level_range: of all
-    of them, None for the best one per channel. int8_tolerance: by how much the Dice of a network in int8 may be lower.
-    methods: of compress.
+    of them, None for the best one per channel. int8_tolerance: by how much the Dice of a network in int8 may be lower;
+    quantization_aware: it is trained on before it is brought to int8. methods: of compress.
     """
 
     source: Path | None = None
@@ -73,6 +73,7 @@ class CompressionOptions:
     levels: int = 31
     level_range: float | None = None
     int8_tolerance: float = 0.005
+    quantization_aware: bool = False
     methods: tuple[str, ...] = METHODS
 
     def __post_init__(self) -> None:

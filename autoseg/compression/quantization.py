@@ -6,6 +6,7 @@ w_q: the straight-through estimator (Bengio et al. 2013, arXiv:1308.3432). Biase
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +42,13 @@ class Rounded(nn.Module):
     """A convolution that computes with the level nearest to each of its weights.
 
     layer: the convolution with its full weights, which the optimiser moves. grid: the levels. kept: where a weight is
-    not zero: the others stay so. Ranges and kept are buffers, so that checkpoints hold them.
+    not zero: the others stay so. Ranges and kept are buffers, so that checkpoints hold them. maps: what is done to
+    the maps that enter, where they are rounded too (rounded_maps.py).
     """
 
     ranges: Tensor
     kept: Tensor
+    maps: nn.Module | None
 
     def __init__(self, layer: nn.Module, grid: Grid) -> None:
         super().__init__()
@@ -54,6 +57,7 @@ class Rounded(nn.Module):
         self.levels, self.channel_axis = grid.levels, grid.channel_axis
         self.register_buffer("ranges", torch.from_numpy(grid.ranges.copy()).to(weight.device))
         self.register_buffer("kept", weight.detach() != 0)
+        self.maps = None
 
     @property
     def grid(self) -> Grid:
@@ -74,19 +78,26 @@ class Rounded(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """As the convolution."""
+        if self.maps is not None:
+            x = self.maps(x)
         return torch.func.functional_call(self.layer, {"weight": self.weight}, (x,))
 
 
-def quantize(network: nn.Module, options: QuantizationOptions) -> None:
+def quantize(network: nn.Module, options: QuantizationOptions, known: Mapping[str, Grid] | None = None) -> None:
     """Make a network compute with rounded weights from now on, in place; bake() makes that final.
 
-    Weights that are zero stay zero: what threshold pruning removed stays removed. The optimiser is to be made
-    afterwards, of network.parameters().
+    Weights that are zero stay zero: what threshold pruning removed stays removed. known: by name of the weight, levels
+    that are taken in place of those of the options. The optimiser is to be made afterwards, of network.parameters().
     """
-    for parent in list(network.modules()):
+    for path, parent in list(network.named_modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, CONVOLUTION_KINDS) and not isinstance(parent, Rounded):
-                setattr(parent, name, Rounded(child, grid_of(child, options)))
+                grid = (known or {}).get(_weight_name(path, name)) or grid_of(child, options)
+                setattr(parent, name, Rounded(child, grid))
+
+
+def _weight_name(path: str, child: str) -> str:
+    return ".".join(filter(None, (path, child, "weight")))
 
 
 def grid_of(module: Any, options: QuantizationOptions) -> Grid:
@@ -126,5 +137,5 @@ def bake(network: nn.Module) -> dict[str, Grid]:
                 with torch.no_grad():
                     layer.weight.copy_(child.weight)
                 setattr(parent, name, layer)
-                grids[".".join(filter(None, (path, name, "weight")))] = child.grid
+                grids[_weight_name(path, name)] = child.grid
     return grids

@@ -94,6 +94,16 @@ class Packed:
     layout: Layout
     data: np.ndarray
 
+    @property
+    def grid(self) -> Grid | None:
+        """The levels that its values lie on, None for floats. OptionError where the number of bytes is wrong."""
+        layout = self.layout
+        if len(self.data) != layout.bytes:
+            raise OptionError(f"A packed tensor has {len(self.data)} bytes, its layout {layout.bytes}.")
+        if not layout.levels:
+            return None
+        return Grid(layout.levels, self.data[: layout.range_bytes].copy().view("<f4"), layout.channel_axis)
+
 
 def code_bits(choices: int) -> int:
     """Bits that number this many choices: 31 take 5, 2 take one; a single one takes none."""
@@ -122,19 +132,16 @@ def pack(array: np.ndarray, grid: Grid | None = None) -> Packed:
 def unpack(packed: Packed) -> np.ndarray:
     """The array that pack() was given, float32. OptionError where the bytes are not what their layout says."""
     layout, data = packed.layout, packed.data
-    if len(data) != layout.bytes:
-        raise OptionError(f"A packed tensor has {len(data)} bytes, its layout {layout.bytes}.")
-    ranges = data[: layout.range_bytes].view("<f4") if layout.ranges else np.empty(0, np.float32)
+    grid = packed.grid
     values_at = layout.range_bytes + layout.position_bytes
     where = _unpack_positions(layout, data[layout.range_bytes : values_at])
     values = data[values_at:]
     flat = np.zeros(layout.count, dtype=np.float32)
-    if layout.levels:
+    if grid is not None:
         codes = split_bits(values, layout.value_bits, layout.stored)
         if len(codes) and codes.max() >= layout.choices:
             raise OptionError(f"A packed tensor names level {codes.max()} of {layout.choices}.")
         numbers = codes + (codes >= layout.levels // 2) if layout.choices < layout.levels else codes
-        grid = Grid(layout.levels, np.array(ranges), layout.channel_axis)
         flat[where] = grid.values(numbers, where, layout.shape)
     else:
         flat[where] = np.frombuffer(values.tobytes(), dtype=f"<f{layout.value_bits // 8}")

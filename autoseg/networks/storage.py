@@ -41,6 +41,7 @@ __all__ = [
     "load_whole_network",
     "read_spec",
     "save_network",
+    "stored_grids",
 ]
 
 LAYOUT_BYTES = 160
@@ -140,6 +141,19 @@ def describe_stored(path: Path | str) -> StoredNetwork:
         found.append(StoredTensor(name, count, tensor.numel() * tensor.element_size(), layout))
     header = 8 + int.from_bytes(path.read_bytes()[:8], "little")
     return StoredNetwork(path.stat().st_size, header, tuple(found))
+
+
+def stored_grids(path: Path | str) -> dict[str, Grid]:
+    """The levels on which weights of a stored network lie, by name of the tensor; errors as in load_network."""
+    stored, found = read_stored(path), {}
+    for name, layout in stored.layouts.items():
+        try:
+            grid = Packed(layout, stored.tensors[name].numpy()).grid
+        except (AutosegError, KeyError) as error:
+            raise FileError(stored.path, f"its packed tensor {name} cannot be read.", REMEDY) from error
+        if grid is not None:
+            found[name] = grid
+    return found
 
 
 def _unpacked(tensors: Mapping[str, Tensor], name: str, layout: Layout, network: nn.Module) -> Tensor:

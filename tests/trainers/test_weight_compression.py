@@ -17,7 +17,7 @@ from autoseg.inference.backends import choice
 from autoseg.inference.backends.probe import answer
 from autoseg.inference.calibration import find_int8, read_int8_record
 from autoseg.inference.manifest import MANIFEST
-from autoseg.networks.storage import describe_stored, load_network
+from autoseg.networks.storage import describe_stored, load_network, stored_grids
 from dataset_conversion.phantom import write_phantom_dataset
 
 NAME = "Dataset001_Phantom"
@@ -168,6 +168,47 @@ def test_one_volume_is_predicted_by_what_was_measured_with_int8(
     assert command(*predict, "-i", root / "raw" / NAME / "imagesTs", "-o", out, root=root) == 0
     ((engine,),) = json.loads((out / MANIFEST).read_text())["engines"]
     assert "times as fast as torch fp32" in engine["reason"]
+
+
+AWARE = ["--quantization-aware", "--int8-tolerance", 1]
+
+
+def test_int8_may_be_learnt(root: Path, full: Path) -> None:
+    fold = compress("int8", *AWARE, "--restart", root=root)
+    weights = fold / "model.safetensors"
+    record = read_int8_record(weights)
+    assert record is not None
+    assert record.weights == checksum(weights) != checksum(full / "model.safetensors")
+    assert len(find_int8([weights])) == 1
+    assert {grid.levels for grid in stored_grids(weights).values()} == {255}
+    assert weights.stat().st_size < 0.4 * (full / "model.safetensors").stat().st_size
+    assert not list(fold.parent.rglob("quantization_aware.safetensors"))
+    assert not list(fold.parent.rglob("checkpoint*"))
+
+
+def test_a_run_killed_after_learning_int8_does_not_learn_it_again(
+    root: Path, full: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("trainers.int8.calibrate", killed)
+        assert command(*TRAIN, "--trainer", "int8", *AWARE, "--restart", root=root) != 0
+    monkeypatch.setattr("trainers.int8.trained", killed)
+    fold = compress("int8", *AWARE, root=root)
+    assert len(find_int8([fold / "model.safetensors"])) == 1
+
+
+def test_int8_is_learnt_on_levels_that_are_there(root: Path, quantised: Path) -> None:
+    fold = compress("int8", *AWARE, "--restart", "--from", quantised.parent, root=root)
+    before, after = (stored_grids(path / "model.safetensors") for path in (quantised, fold))
+    assert {name: grid.levels for name, grid in before.items()}.items() <= {
+        name: grid.levels for name, grid in after.items()
+    }.items()
+    small, large = (path / "model.safetensors" for path in (quantised, fold))
+    assert large.stat().st_size < 1.2 * small.stat().st_size
+    assert checksum(small) != checksum(large)
 
 
 def test_int8_that_costs_too_much_is_not_used(root: Path, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
