@@ -12,6 +12,7 @@ from autoseg.cli import app
 EPILOG = """examples:
   autoseg_evaluate OUT raw/Dataset004_Hippocampus/labelsTs
   autoseg_evaluate OUT LABELS -d 4 --tolerance-mm 1
+  autoseg_evaluate OUT LABELS --pictures raw/Dataset004_Hippocampus/imagesTs
   autoseg_evaluate prediction.nii.gz reference.nii.gz
 
 Cases are matched by name; endings may differ. The classes are named by a dataset.json in or above LABELS, or in OUT."""
@@ -31,7 +32,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-surface", action="store_true", help="leave out surface distances, for speed")
     parser.add_argument("--allow-missing", action="store_true", help="score the predicted cases although others lack")
     parser.add_argument("--workers", type=int, metavar="N", help="cases at once (default: the number of cores)")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="for evaluation.json and .csv (default: OUT)")
+    parser.add_argument("--pictures", type=Path, metavar="IMAGES", help="draw both outlines on these images, too")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="for all that is written (default: OUT)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the JSON instead")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="where to write the CSV instead")
     return parser
@@ -49,12 +51,15 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from autoseg.evaluation.folders import EvaluationOptions, evaluate_folders
     from autoseg.evaluation.report import format_table, write_csv, write_report
 
+    folder = arguments.output or (arguments.out if arguments.out.is_dir() else arguments.out.parent)
     options = EvaluationOptions(
         dataset_json=_dataset_json(arguments),
         surface=not arguments.no_surface,
         tolerance_mm=arguments.tolerance_mm,
         workers=os.cpu_count() or 1 if arguments.workers is None else arguments.workers,
         allow_missing=arguments.allow_missing,
+        images=arguments.pictures,
+        picture_folder=folder / "pictures",
     )
     report = evaluate_folders(
         arguments.out,
@@ -62,12 +67,13 @@ def evaluate(arguments: argparse.Namespace) -> int:
         options,
         progress=lambda cases, total: tqdm(cases, total=total, desc="evaluating", unit="case", disable=None),
     )
-    folder = arguments.output or (arguments.out if arguments.out.is_dir() else arguments.out.parent)
     json_file, csv_file = arguments.json or folder / "evaluation.json", arguments.csv or folder / "evaluation.csv"
     write_report(json_file, report)
     write_csv(csv_file, report.summary)
     print(format_table(report))
     print(f"Every case: {json_file} and {csv_file}")
+    if arguments.pictures is not None:
+        print(f"Pictures: {options.picture_folder}")
     return 0
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.errors import FileError, GeometryError, OptionError
+from autoseg.evaluation.case_picture import CasePicture, find_image
 from autoseg.evaluation.description import Description, describe_values, find_description, read_description
 from autoseg.evaluation.matching import Matching, Pair, listed, match_files
 from autoseg.evaluation.overlap import value_boxes
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from autoseg.io import Volume
 
 LOGGER = logging.getLogger(__name__)
+DRAWING = threading.Lock()
+"""Held while a picture is drawn: matplotlib is not made for threads."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class EvaluationOptions:
 
     dataset_json: names the classes; None looks for one beside the files. surface: measure surfaces too. tolerance_mm:
     of the surface Dice. workers: cases at once. allow_missing: score the cases that were predicted, instead of refusing
-    when some were not.
+    when some were not. images: a folder, or one file, of images of which each case gets a picture in picture_folder;
+    None for no pictures.
     """
 
     dataset_json: Path | None = None
@@ -37,6 +42,8 @@ class EvaluationOptions:
     tolerance_mm: float = DEFAULT_TOLERANCE_MM
     workers: int = 1
     allow_missing: bool = False
+    images: Path | None = None
+    picture_folder: Path = Path("pictures")
 
     def __post_init__(self) -> None:
         if self.tolerance_mm < 0:
@@ -54,15 +61,18 @@ def evaluate_folders(
 ) -> Report:
     """Score every case of two folders, or of two files.
 
-    progress: wraps the cases as they are finished, given their number. Raises FileError where predictions are missing
-    or hold values that no class has, GeometryError where two files do not lie on one grid.
+    progress: wraps the cases as they are finished, given their number. Raises FileError where predictions or images are
+    missing or labels hold values that no class has, GeometryError where two files do not lie on one grid.
     """
     matching = match_files(predictions, references)
     _check_complete(matching, predictions, allow_missing=options.allow_missing)
+    images = (
+        {} if options.images is None else {one.case: find_image(options.images, one.case) for one in matching.pairs}
+    )
     description = _describe(matching.pairs, predictions, references, options)
 
     def score(pair: Pair) -> dict[str, ClassScores]:
-        return evaluate_pair(pair, description, options)
+        return evaluate_pair(pair, description, options, image=images.get(pair.case))
 
     results = progress(in_threads(score, matching.pairs, options.workers), len(matching.pairs))
     summary = summarize(
@@ -74,15 +84,17 @@ def evaluate_folders(
     return Report(str(predictions), str(references), source, summary, matching.missing, matching.extra)
 
 
-def evaluate_pair(pair: Pair, description: Description, options: EvaluationOptions) -> dict[str, ClassScores]:
-    """Score one case from its two files."""
+def evaluate_pair(
+    pair: Pair, description: Description, options: EvaluationOptions, *, image: Path | None = None
+) -> dict[str, ClassScores]:
+    """Score one case from its two files. image: of which a picture is drawn."""
     from autoseg.io import read_labels
 
     prediction, reference = read_labels(pair.prediction), read_labels(pair.reference)
     _check_grids(pair, prediction, reference)
     for path, volume in ((pair.prediction, prediction), (pair.reference, reference)):
         _check_values(path, volume, description)
-    return evaluate_case(
+    scores = evaluate_case(
         prediction.array,
         reference.array,
         description.labels,
@@ -91,6 +103,11 @@ def evaluate_pair(pair: Pair, description: Description, options: EvaluationOptio
         surface=options.surface,
         tolerance_mm=options.tolerance_mm,
     )
+    if image is not None:
+        picture = CasePicture(pair.case, image, prediction, reference, description.labels, scores)
+        with DRAWING:
+            picture.draw(options.picture_folder / f"{pair.case}.png")
+    return scores
 
 
 def _describe(pairs: Sequence[Pair], predictions: Path, references: Path, options: EvaluationOptions) -> Description:
