@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,10 +151,19 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Onlooker:
-    """Measures cases of a dataset that somebody else has read. measures: by case; may be called by several threads."""
+    """Measures cases of a dataset that somebody else reads; may be called by several threads. measures: by case.
+
+    made_from: see Fingerprint, of before the first is read: what changes meanwhile is measured again the next time.
+    """
 
     dataset: Dataset
+    made_from: str
     measures: dict[str, CaseMeasure] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Onlooker:
+        """One that has seen nothing yet."""
+        return cls(dataset, source_checksum(dataset))
 
     def __call__(self, case: Case, image: Volume, label: Volume) -> None:
         """image: (C, Z, Y, X). label: (Z, Y, X)."""
@@ -167,18 +176,18 @@ def measure_fingerprint(
     *,
     workers: int = 1,
     progress: Progress | None = None,
-    known: Mapping[str, CaseMeasure] | None = None,
+    onlooker: Onlooker | None = None,
 ) -> Fingerprint:
     """Measure all training cases, one at a time per worker; the result is the same for any number of workers.
 
-    progress: called with the cases done and their total. known: cases that were measured already. Raises DatasetError
+    progress: called with the cases done and their total. onlooker: has measured cases already. Raises DatasetError
     where there is no case, or no voxel of any class; FileError where a file cannot be used.
     """
     if not dataset.cases:
         raise DatasetError(f"{dataset.name} has no training cases.", f"Put images into {dataset.folder / 'imagesTr'}.")
     points = points_per_case(len(dataset.cases))
-    made_from = source_checksum(dataset)
-    found = dict(known or {})
+    made_from = source_checksum(dataset) if onlooker is None else onlooker.made_from
+    found = {} if onlooker is None else dict(onlooker.measures)
     ct = ct_channel(dataset.channel_names)
     left = [case for case in dataset.cases if case.id not in found]
     for measure in in_threads(lambda case: measure_case(case, dataset.labels, points, ct=ct), left, workers):

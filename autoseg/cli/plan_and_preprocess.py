@@ -112,14 +112,14 @@ def _examine(dataset: Dataset, workers: int, *, check_only: bool) -> Fingerprint
     from autoseg.cli.progress import CaseBar
     from autoseg.fingerprint import Onlooker, measure_fingerprint
 
-    onlooker = None if check_only else Onlooker(dataset)
+    onlooker = None if check_only else Onlooker.of(dataset)
     with CaseBar("checking") as bar:
         findings = check_dataset(dataset, workers, bar.show, onlooker)
     _report(findings, dataset)
     if onlooker is None:
         return None
     with CaseBar("measuring") as bar:
-        return measure_fingerprint(dataset, workers=workers, progress=bar.show, known=onlooker.measures)
+        return measure_fingerprint(dataset, workers=workers, progress=bar.show, onlooker=onlooker)
 
 
 def _report(findings: list[Finding], dataset: Dataset) -> None:

@@ -43,7 +43,8 @@ def choose_precision(
     """fp32, bf16 or fp16, for a network and its patches on a device; what is wanted unless that is auto.
 
     A GPU gets bf16, or fp16 where it has no bf16. A CPU gets bf16 where it has instructions for it and a probe of the
-    network's own layers finds it right and faster; the probe takes seconds and is remembered.
+    network's own layers finds it right and faster; the probe takes seconds and is remembered, unless it failed for a
+    reason that may pass.
     """
     import torch
 
@@ -55,7 +56,11 @@ def choose_precision(
         return "fp32"
     request = probe_request(spec, patch_size, batch_size)
     key = {"machine": machine(), "request": to_json(request)}
-    return remembered("bf16", key, lambda: {"precision": precision_after(run_probe(request))})["precision"]
+    try:
+        return remembered("bf16", key, lambda: {"precision": precision_after(run_probe(request))})["precision"]
+    except ChildError as error:
+        LOG.debug("The bf16 probe was not finished: %s", error)
+        return "fp32"
 
 
 def _wanted(wanted: str, device: str) -> str:
@@ -97,12 +102,17 @@ def _cut(edges: Ints) -> Ints:
 def run_probe(
     request: ProbeRequest, command: Sequence[str] = ("-m", "autoseg.runtime.bf16_probe")
 ) -> ProbeAnswer | None:
-    """Have a child process answer; None where it crashes, hangs or answers nonsense. command: another child."""
+    """Have a child process answer; None where it crashes. command: another child.
+
+    Raises ChildError where it gives no answer for a reason that may pass.
+    """
     from autoseg.runtime.bf16_probe import ProbeAnswer
 
     try:
         return answer_of(command, request, ProbeAnswer, timeout_seconds=PROBE_TIMEOUT_SECONDS)
     except ChildError as error:
+        if error.passing:
+            raise
         LOG.debug("The bf16 probe failed: %s", error)
         return None
 

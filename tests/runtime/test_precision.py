@@ -36,19 +36,35 @@ def test_probe_survives_the_known_bad_shapes(shape: LayerShape) -> None:
         assert not wrong, "emulated bf16 is slow but right"
 
 
+ENDED = "import os, signal; os.kill(os.getpid(), signal.{})"
+
+
 @pytest.mark.parametrize(
-    "child",
+    ("child", "is_remembered"),
     [
-        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
-        "raise SystemExit(1)",
-        "print('nonsense')",
-        "print('{}')",
-        "import time; time.sleep(60)",
+        (ENDED.format("SIGSEGV"), True),
+        (ENDED.format("SIGKILL"), False),
+        ("raise SystemExit(1)", False),
+        ("print('nonsense')", False),
+        ("print('{}')", False),
+        ("import time; time.sleep(60)", False),
     ],
 )
-def test_child_that_fails_is_no_answer(child: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_fails_means_fp32_and_is_asked_again_unless_it_crashed(
+    child: str, is_remembered: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    asked = []
+
+    def probe(request: ProbeRequest) -> ProbeAnswer | None:
+        asked.append(request)
+        return run_probe(request, (sys.executable, "-S", "-c", child))
+
+    monkeypatch.setenv("AUTOSEG_CACHE", str(tmp_path))
     monkeypatch.setattr(precision, "PROBE_TIMEOUT_SECONDS", 1)
-    assert run_probe(ProbeRequest((HEALTHY,), threads=1), (sys.executable, "-S", "-c", child)) is None
+    monkeypatch.setattr(precision, "has_bf16_instructions", lambda: True)
+    monkeypatch.setattr(precision, "run_probe", probe)
+    assert [choose_precision(probe_spec(), PATCH, BATCH, device="cpu") for _ in range(2)] == ["fp32"] * 2
+    assert len(asked) == (1 if is_remembered else 2)
 
 
 @pytest.mark.parametrize(
