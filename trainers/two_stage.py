@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from autoseg.data.folds import Fold
 from autoseg.dataset import Case
@@ -32,7 +33,8 @@ from trainers.job import Job, TrainingResult, first_of_each_network
 from trainers.regions import RegionMaker, region_dataset, regions_of, stored_regions
 from trainers.stage import StageTraining
 from trainers.unseen import Unseen, most_runs
-from trainers.validating import HeldOut, Validation, prediction_file
+from trainers.validating import HeldOut, Validation, further_volumes, prediction_file
+from trainers.whole import HeldOutVolumes, held_out_predictor
 
 LOGGER = logging.getLogger(__name__)
 
@@ -121,7 +123,7 @@ class TwoStageTrainer:
         write_experience(path, experience)
         self._tell_recall(name, experience)
         held_out = HeldOut(self.job.dataset, f"{self.job.dataset.name} fold_{name}", cases.validation, folder)
-        return held_out.run(lambda: self._predict(name, experience)).mean_dice
+        return held_out.run(lambda: self._predict(name, experience, len(cases.validation))).mean_dice
 
     def _learn(self, cases: Fold, boxes: Mapping[str, CaseBoxes]) -> Experience:
         """From the cases that the fold trains on."""
@@ -165,13 +167,13 @@ class TwoStageTrainer:
     def _tell_recall(self, name: str, experience: Experience) -> None:
         known = experience.organs.items()
         told = ", ".join(f"{organ} {one.found} of {one.cases} ({one.held} whole)" for organ, one in known)
-        LOGGER.info("fold %s, organs that the locator found in cases it had not seen: %s", name, told)
+        LOGGER.info("fold %s, organs that the locator had not seen: %s", name, told)
 
-    def _predict(self, name: str, experience: Experience) -> Callable[[str], Volume]:
-        """Predicts held-out cases by the organs' networks of a fold, around what its locator found."""
+    def _predict(self, name: str, experience: Experience, volumes: int) -> Callable[[str], Volume]:
+        """Predicts so many held-out cases by the organs' networks of a fold, around what its locator found."""
         chain = TwoStageChain(
-            self._predictor(self.locate, name),
-            [self._predictor(stage, name) for stage in self.organ_stages],
+            self._predictor(self.locate, name, volumes),
+            [self._predictor(stage, name, volumes) for stage in self.organ_stages],
             self.job.plans,
             self.job.dataset.labels,
             experience,
@@ -188,12 +190,11 @@ class TwoStageTrainer:
 
         return predict
 
-    def _predictor(self, stage: StagePlan, fold: str) -> StagePredictor:
+    def _predictor(self, stage: StagePlan, fold: str, volumes: int) -> StagePredictor:
         settings = StageTraining(self.job, stage).settings
         path = self.job.stage_folder(stage) / f"fold_{fold}" / WEIGHTS
+        network = load_network(path, device=settings.device, organ=stage.name)
+        make = partial(make_predictor, plans=self.job.plans, stage=stage, labels=self.job.dataset.labels)
+        count = HeldOutVolumes(volumes, further_volumes(settings))
         int8 = find_int8([path], organ=stage.shared_as)
-        options = (
-            PredictionOptions(device="cpu", precision="int8") if int8 else PredictionOptions(device=settings.device)
-        )
-        network = load_network(path, device=options.device, organ=stage.name)
-        return make_predictor([network], self.job.plans, stage, self.job.dataset.labels, options, int8=int8)
+        return held_out_predictor(make, network, PredictionOptions(device=settings.device), count, int8)

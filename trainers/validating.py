@@ -95,12 +95,17 @@ class Validation:
         return held_out.run(lambda: partial(self.whole.predict, self.predictor()))
 
     def predictor(self) -> StagePredictor:
-        """The finished network, ready to predict the prepared cases of its stage.
-
-        After a long training the engines are measured, even for few cases: there is time, and who predicts one volume
-        with this network finds the answer.
-        """
-        seconds, path = self.settings.budget_seconds, self.task.model_file
-        further = 0 if seconds is not None and seconds < LONG_SECONDS else EXPECTED_VOLUMES
+        """The finished network, ready to predict the prepared cases of its stage."""
+        path, further = self.task.model_file, further_volumes(self.settings)
         network = load_network(path, device=self.settings.device)
         return self.whole.predictor(network, further_volumes=further, int8=find_int8([path]))
+
+
+def further_volumes(settings: TrainingSettings) -> int:
+    """How many volumes a finished network will predict besides its held-out cases.
+
+    After a long training many, so that engines are measured even for few held-out cases: there is time, and who
+    predicts one volume with this network finds the answer.
+    """
+    is_short = settings.budget_seconds is not None and settings.budget_seconds < LONG_SECONDS
+    return 0 if is_short else EXPECTED_VOLUMES

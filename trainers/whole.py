@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -48,14 +48,12 @@ class WholeCases:
         """A network, ready to predict the prepared cases of its stage.
 
         backend: torch needs no time to get ready. further_volumes: that it will predict besides, see StagePredictor.
-        int8: its form in int8, which then computes; whether that is fastest is measured for the further volumes.
+        int8: its form in int8, see held_out_predictor.
         """
         job, options = self.task.job, PredictionOptions(device=self.device, backend=backend)
-        count, labels = len(self.task.cases.validation) + further_volumes, job.dataset.labels
-        make = partial(StagePredictor, plans=job.plans, stage=self.task.stage, labels=labels, volumes=count, int8=int8)
-        if int8 and further_volumes and self.device == "cpu":
-            make([copy.deepcopy(network)], options=options)  # for what it chooses, which is remembered
-        return make([network], options=replace(options, device="cpu", precision="int8") if int8 else options)
+        volumes = HeldOutVolumes(len(self.task.cases.validation), further_volumes)
+        make = partial(StagePredictor, plans=job.plans, stage=self.task.stage, labels=job.dataset.labels)
+        return held_out_predictor(make, network, options, volumes, int8)
 
     def predict(self, predictor: StagePredictor, case_id: str) -> Volume:
         """The labels of a prepared case on its own grid."""
@@ -64,6 +62,31 @@ class WholeCases:
         restorer = LabelRestorer(record, self.task.job.dataset.labels, order=predictor.order(image.shape[1:]))
         predictor.stream(image, restorer, None if previous is None else np.asarray(previous.read(case_id)))
         return Volume(restorer.restored, record.geometry)
+
+
+@dataclass(frozen=True)
+class HeldOutVolumes:
+    """How many volumes a network predicts. further: besides the held-out ones; see validating.further_volumes."""
+
+    held_out: int
+    further: int = 0
+
+
+def held_out_predictor(
+    make: Callable[..., StagePredictor],
+    network: nn.Module,
+    options: PredictionOptions,
+    volumes: HeldOutVolumes,
+    int8: Sequence[Calibrated] = (),
+) -> StagePredictor:
+    """A network, ready to predict held-out cases. make: of a StagePredictor, given networks, options, volumes and int8.
+
+    int8: its form in int8, which then computes; whether that is fastest is measured for the further volumes.
+    """
+    make = partial(make, volumes=volumes.held_out + volumes.further, int8=int8)
+    if int8 and volumes.further and options.device == "cpu":
+        make([copy.deepcopy(network)], options=options)  # for what it chooses, which is remembered
+    return make([network], options=replace(options, device="cpu", precision="int8") if int8 else options)
 
 
 @dataclass(frozen=True)

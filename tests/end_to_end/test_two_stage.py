@@ -11,6 +11,8 @@ import nibabel
 import numpy as np
 import pytest
 
+from autoseg.inference.backends import choice
+from autoseg.inference.backends.probe import answer
 from autoseg.plans import read_plans
 from dataset_conversion.phantom import write_phantom_dataset
 
@@ -102,6 +104,22 @@ def test_organs_are_predicted_or_reported_with_the_reason(root: Path, model: Pat
     assert there | set(reported) == set(named) - {"background"} or cleaned
     assert not there & set(reported)
     assert all(len(reason) > 10 for reason in reported.values())
+
+
+def test_one_volume_is_predicted_by_what_was_measured_after_training(
+    root: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.validating.EXPECTED_VOLUMES", 10**7)  # of networks so small
+    monkeypatch.setattr(choice, "ask", lambda request: answer(request).trials)
+    for path in (*model.glob("**/fold_0/summary.json"), *model.glob("**/fold_0/validation/*")):
+        path.unlink()
+    assert command(*TRAIN, root=root) == 0
+    images, out = root / "raw" / NAME / "imagesTs", root / "out_measured"
+    predict = ["predict", "-d", 1, "-c", "3d_two_stage", "--threads", 1, "-i", images, "-o", out]
+    assert command(*predict, root=root) == 0
+    (engines,) = json.loads((out / "autoseg_prediction.json").read_text())["engines"]
+    assert len(engines) == 1 + len(organ_stages(model))
+    assert all("times as fast" in engine["reason"] for engine in engines), engines
 
 
 def test_a_model_of_two_stages_and_another_are_averaged(root: Path, model: Path, tmp_path: Path) -> None:
