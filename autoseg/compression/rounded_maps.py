@@ -49,8 +49,9 @@ def round_maps(network: nn.Module, patches: Iterable[Tensor]) -> None:
     """Make every convolution of a quantised network round the maps that enter it, in place; bake() takes that away.
 
     patches: (1, C, ...), each on the network's device. The levels of a convolution reach from the mean over patches of
-    its lowest value to that of its highest: what a few voxels exceed is cut off. OptionError where there is no patch,
-    or the network was not quantised.
+    its lowest value to that of its highest: what a few voxels exceed is cut off. Convolutions that predict nothing in
+    the network's mode are left as they are: in evaluation the heads that only training listens to. OptionError where
+    there is no patch, or the network was not quantised.
     """
     rounded = {name: module for name, module in network.named_modules() if isinstance(module, Rounded)}
     if not rounded:
@@ -70,8 +71,9 @@ def round_maps(network: nn.Module, patches: Iterable[Tensor]) -> None:
     finally:
         for one in hooks:
             one.remove()
-    for name, module in rounded.items():
-        if not reached[name]:
-            raise OptionError("The levels of maps are found on patches, and there is none.", "Give training cases.")
-        lowest, highest = torch.stack(reached[name]).mean(dim=0).tolist()
-        module.maps = RoundedMaps(lowest, highest, reached[name][0].device)
+    if not any(reached.values()):
+        raise OptionError("The levels of maps are found on patches, and there is none.", "Give training cases.")
+    for name, ends in reached.items():
+        if ends:
+            lowest, highest = torch.stack(ends).mean(dim=0).tolist()
+            rounded[name].maps = RoundedMaps(lowest, highest, ends[0].device)

@@ -130,6 +130,7 @@ def test_its_weights_come_to_levels(root: Path) -> None:
 
 def test_all_methods_in_turn(root: Path, full: Path) -> None:
     methods = ["--methods", "channel_pruning", "threshold_pruning", "quantization", "int8", "--int8-tolerance", 1]
+    methods += ["--quantization-aware"]
     more = ["--threshold", "0.5,1,0.5", "--validate-whole", 1]
     model = compress(root, "compress", *PRUNE, *methods, *more)
     whole = load_whole_network(model / ORGANS)
