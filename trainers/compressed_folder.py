@@ -6,13 +6,12 @@ import filecmp
 import shutil
 from pathlib import Path
 
-from autoseg.compression.report import REPORT
+from autoseg.compression.report import REPORT, STEPS
 from autoseg.errors import OptionError
 from autoseg.files import atomic_path, link_file
 from autoseg.inference.model_files import EXPERIENCE, WEIGHTS, finished_folds
 from trainers.job import Job
 
-STEPS = "steps"
 STEP_RECORD = "step.json"
 MARKS = (WEIGHTS, EXPERIENCE)
 """Files by which a fold counts as finished."""

@@ -16,13 +16,13 @@ from statistics import fmean
 from typing import Any
 
 from autoseg.compression.options import CompressionOptions
-from autoseg.compression.report import StepReport
+from autoseg.compression.report import STEPS, StepReport
 from autoseg.errors import OptionError
 from autoseg.files import from_json, read_json, write_json
 from autoseg.inference.model_files import finished_folds
 from autoseg.plans import StagePlan, TrainingPlan
 from autoseg.training.options import TrainingOptions
-from trainers.compressed_folder import STEP_RECORD, STEPS, begin_folder, check_restart, promote
+from trainers.compressed_folder import STEP_RECORD, begin_folder, check_restart, promote
 from trainers.job import Job, TrainingResult, first_of_each_network
 from trainers.making import Step, StepMaking
 from trainers.measures import StepMeasures, write_report

@@ -46,6 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--backends", nargs="+", metavar="NAME", help="of a trade-off (default: all that are installed)"
     )
+    parser.add_argument("--steps", action="store_true", help="of a trade-off: the steps of compressions, too")
     parser.add_argument("--threads", type=int, help="of a trade-off: CPU threads (default: all cores)")
     parser.add_argument("--plans-name", default="plans", help="of a trade-off: whose models (default: plans)")
     parser.add_argument("--dry-run", action="store_true", help="plan the variants and tell the time, but write nothing")
@@ -91,7 +92,7 @@ def compare_models(arguments: argparse.Namespace) -> int:
     from autoseg.evaluation.trade_off import format_trade_off, write_trade_off
 
     trading = TradingOff(arguments)
-    names = ", ".join(dict.fromkeys(entrant.files.folder.name for entrant in trading.entrants))
+    names = ", ".join(dict.fromkeys(entrant.model for entrant in trading.entrants))
     print(f"trade-off {trading.folder.name}: {len(trading.entrants)} predictions with {names}")
     if arguments.dry_run:
         return 0
@@ -124,6 +125,7 @@ def _check(arguments: argparse.Namespace) -> None:
     }
     measuring = {
         "--backends": arguments.backends,
+        "--steps": arguments.steps,
         "--threads": arguments.threads,
         "--plans-name": arguments.plans_name != "plans",
     }

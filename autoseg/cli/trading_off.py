@@ -11,6 +11,7 @@ from pathlib import Path
 
 from autoseg.cli.measured_prediction import predicted
 from autoseg.cli.model_selection import trained_models
+from autoseg.compression.report import REPORT, STEPS, CompressionReport
 from autoseg.data.folds import Fold, dataset_folds
 from autoseg.dataset import Dataset, read_dataset
 from autoseg.errors import AutosegError, FileError, OptionError
@@ -24,7 +25,7 @@ from autoseg.inference.backends.probe import Candidate
 from autoseg.inference.inputs import find_inputs
 from autoseg.inference.manifest import MANIFEST, Manifest
 from autoseg.inference.model_costs import INT8, has_int8, int8_parts, model_costs
-from autoseg.inference.model_files import ModelFiles, read_model_files
+from autoseg.inference.model_files import ModelFiles, finished_folds, read_model_files
 from autoseg.inference.predictor import PredictionOptions
 from autoseg.runtime import choose_device, use_threads
 from autoseg.runtime.cache import machine
@@ -50,16 +51,17 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Entrant:
-    """A model and an engine."""
+    """A model and an engine. kind: as the table calls it. model: its folder below the dataset's results."""
 
     kind: str
+    model: str
     files: ModelFiles
     candidate: Candidate
 
     @property
     def name(self) -> str:
         """Of its folder."""
-        return f"{self.files.folder.name}__{self.candidate.backend}__{self.candidate.precision}"
+        return f"{self.model.replace('/', '__')}__{self.candidate.backend}__{self.candidate.precision}"
 
 
 class TradingOff:
@@ -94,16 +96,22 @@ class TradingOff:
         return TradeOff(self.arguments.plans_name, tuple(summaries[0].cases), machine(), tuple(compared))
 
     def _entrants(self) -> list[Entrant]:
-        """Every finished model of the plans by every engine, the uncompressed ones first."""
+        """Every finished model of the plans by every engine, the uncompressed ones first, steps before their model."""
         arguments, results = self.arguments, self.workspace.results(self.dataset.name)
         folders = trained_models(results, arguments.configuration or "*", plans=arguments.plans_name)
-        found = []
+        found: list[Entrant] = []
         for folder in sorted(folders, key=_place):
-            files = read_model_files(folder, folds=arguments.folds)
-            found += [Entrant(_kind(folder), files, one) for one in self._candidates(files, _kind(folder))]
+            for step in earlier_steps(folder) if arguments.steps else ():
+                found += self._of_folder(step, f"{_title(folder)}: {step.name}", _kind(folder))
+            found += self._of_folder(folder, _title(folder), _kind(folder))
         if not found:
             raise FileError(results, "has no trained model to compare.", "Train one with autoseg_train.")
         return found
+
+    def _of_folder(self, folder: Path, title: str, kind: str) -> list[Entrant]:
+        files = read_model_files(folder, folds=self.arguments.folds)
+        model = folder.relative_to(self.workspace.results(self.dataset.name)).as_posix()
+        return [Entrant(title, model, files, one) for one in self._candidates(files, kind)]
 
     def _candidates(self, files: ModelFiles, kind: str) -> list[Candidate]:
         if self.device != "cpu":
@@ -153,13 +161,13 @@ class TradingOff:
         try:
             answer = predicted(words)
         except ChildError as error:
-            LOGGER.warning("%s by %s is left out: %s", entrant.files.folder.name, entrant.candidate, error)
+            LOGGER.warning("%s by %s is left out: %s", entrant.model, entrant.candidate, error)
             return None
         seconds = read_artefact(Manifest, path.with_name(MANIFEST), remedy="Predict again.").seconds
         costs = model_costs(entrant.files, entrant.candidate.precision, PredictionOptions())
         measured = Measured(
             kind=entrant.kind,
-            model=entrant.files.folder.name,
+            model=entrant.model,
             folds=entrant.files.folds,
             configuration=entrant.files.configuration,
             backend=entrant.candidate.backend,
@@ -227,9 +235,23 @@ def networks_checksum(files: ModelFiles, precision: str) -> str:
     )
 
 
+def earlier_steps(folder: Path) -> list[Path]:
+    """The models after each finished step of a compression, without the one that became the model itself."""
+    if not (folder / REPORT).is_file():
+        return []
+    report = read_artefact(CompressionReport, folder / REPORT, remedy="Delete it, and compress again.")
+    steps = [folder / STEPS / step.name for step in report.steps if step.name != report.chosen]
+    return [step for step in steps if finished_folds(step)]
+
+
 def _kind(folder: Path) -> str:
-    trainer = folder.name.split("__")[0]
+    """What the trainer makes, whatever tag follows its name."""
+    trainer = folder.name.partition("__")[0].partition("-")[0]
     return KINDS.get(trainer, trainer)
+
+
+def _title(folder: Path) -> str:
+    return " ".join(filter(None, (_kind(folder), folder.name.partition("__")[0].partition("-")[2])))
 
 
 def _place(folder: Path) -> tuple[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--trainer",
         help="standard, cascade, two_stage, channel_pruning, threshold_pruning, quantization, int8, compress or "
         "package.module:Class",
+    )
+    parser.add_argument(
+        "--tag", type=_tag, metavar="NAME", help="after the trainer in the model folder's name: keeps several models"
     )
     parser.add_argument("--plans-name", default="plans", help="which plans (default: plans)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where to compute")
@@ -93,7 +97,8 @@ def make_trainer(workspace: Workspace, name: str, plans: Plans, arguments: argpa
     trainer_name = arguments.trainer or usual_trainer_name(stages)
     compression = checked_for(trainer_name, compression_options(arguments))
     trainer_class = resolve("trainer", TRAINERS, trainer_name)
-    folder = workspace.model(name, trainer_name.rpartition(":")[2], plans.name, arguments.configuration)
+    kept_as = "-".join(filter(None, (trainer_name.rpartition(":")[2], arguments.tag)))
+    folder = workspace.model(name, kept_as, plans.name, arguments.configuration)
     dataset = read_dataset(workspace.raw(name))
     return trainer_class(Job(workspace, dataset, plans, arguments.configuration, folder, options, compression))
 
@@ -118,6 +123,12 @@ def _training_options(arguments: argparse.Namespace) -> TrainingOptions:
     )
 
 
+def _tag(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.+]+(?:[_-][A-Za-z0-9.+]+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no tag: letters, digits, . and +, parted by single - or _")
+    return text
+
+
 def _read_plans(path: Path, dataset: str) -> Plans:
     from autoseg.errors import PlanningError
     from autoseg.plans import read_plans
@@ -135,6 +146,6 @@ def _tell(result: TrainingResult, dataset: str, arguments: argparse.Namespace) -
     if result.mean_dice is not None and len(result.fold_dice) > 1:
         print(f"mean over folds: {result.mean_dice:.4f}")
     print(f"model: {result.folder}")
-    trainer = f" --trainer {arguments.trainer.rpartition(':')[2]}" if arguments.trainer else ""
+    trainer = f" --trainer {result.folder.name.partition('__')[0]}" if arguments.trainer or arguments.tag else ""
     model = f"-d {dataset} -c {arguments.configuration}{trainer}{app.further(arguments)}"
     print(f"next: autoseg_predict {model} -i IMAGES -o OUT")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 REPORT = "compression.json"
+STEPS = "steps"
+"""The folder with the models after each step, in that of a compressed model."""
 
 
 @dataclass(frozen=True)

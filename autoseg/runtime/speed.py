@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from autoseg.plans import LevelSpec, NetworkSpec
@@ -37,8 +38,13 @@ def seconds_per_multiply_add(device: str) -> float:
 
 
 def probe_spec() -> NetworkSpec:
-    """The network that is timed: a plain 3D U-Net with four levels."""
-    last = len(PROBE_WIDTHS) - 1
+    """The network that is timed."""
+    return plain_unet(PROBE_WIDTHS)
+
+
+def plain_unet(widths: Sequence[int], *, out_channels: int = 3) -> NetworkSpec:
+    """A 3D U-Net of one channel with two convolutions on either side, each level half as fine as the one above."""
+    last = len(widths) - 1
     levels = [
         LevelSpec(
             stride=(2 if number else 1,) * 3,
@@ -47,9 +53,9 @@ def probe_spec() -> NetworkSpec:
             upsampled_width=width if number < last else None,
             decoder_widths=(width,) * 2 if number < last else (),
         )
-        for number, width in enumerate(PROBE_WIDTHS)
+        for number, width in enumerate(widths)
     ]
-    return NetworkSpec("unet", 3, 1, 3, tuple(levels))
+    return NetworkSpec("unet", 3, 1, out_channels, tuple(levels))
 
 
 def device_name(device: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,15 +13,10 @@ import pytest
 import torch
 
 from dataset_conversion.phantom import write_phantom_dataset
+from tests.commands import command
 
 TINY = ["--epochs", "2", "--iterations-per-epoch", "2", "--threads", "1"]
 Command = Callable[..., int]
-
-
-def command(name: str, *arguments: object, root: Path) -> int:
-    """Run autoseg_NAME in this process."""
-    main = importlib.import_module(f"autoseg.cli.{name}").main
-    return main([*map(str, arguments), "--root", str(root)])
 
 
 @contextmanager

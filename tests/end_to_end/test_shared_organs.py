@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,24 +15,16 @@ from autoseg.networks.shared import SharedNetwork
 from autoseg.networks.storage import load_network
 from autoseg.plans import Plans, read_plans
 from dataset_conversion.phantom import write_phantom_dataset
+from tests.commands import NAME, command, usual_speed
 
-NAME = "Dataset001_Phantom"
 SMALL = ["--base-filters", 8, "--pooling", 2, "--patch-size", "16,24,24", "--device", "cpu", "--budget", "60s"]
 TRAIN = ["train", 1, "3d_two_stage", "--folds", 0, 1, "--iterations-per-epoch", 1, "--threads", 1]
 TRAIN += ["--precision", "fp32", "--validate-whole", 3]
 
 
-def command(name: str, *arguments: object, root: Path) -> int:
-    """Run autoseg_NAME in this process."""
-    main = importlib.import_module(f"autoseg.cli.{name}").main
-    return main([*map(str, arguments), "--root", str(root)])
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _unmeasured() -> Iterator[None]:
-    """Nothing here depends on how fast the machine is."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autoseg.runtime.seconds_per_multiply_add", lambda device: 1e-11)
+    with usual_speed():
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 
@@ -10,16 +9,10 @@ import pytest
 
 from dataset_conversion.phantom import write_phantom_dataset
 from dataset_conversion.sites import SITES
+from tests.commands import NAME, command
 
-NAME = "Dataset001_Phantom"
 SMALL = ["--base-filters", 4, "--pooling", 1, "--patch-size", "16,16,16", "--device", "cpu", "--budget", "60s"]
 TINY = ["--folds", 0, "--epochs", 1, "--iterations-per-epoch", 1, "--threads", 1, "--precision", "fp32"]
-
-
-def command(name: str, *arguments: object, root: Path) -> int:
-    """Run autoseg_NAME in this process."""
-    main = importlib.import_module(f"autoseg.cli.{name}").main
-    return main([*map(str, arguments), "--root", str(root)])
 
 
 @pytest.mark.parametrize("site", SITES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shlex
 import shutil
@@ -20,16 +19,10 @@ from autoseg.files import write_json
 from autoseg.inference.manifest import MANIFEST
 from autoseg.io import read_labels, write_labels
 from dataset_conversion.phantom import write_phantom_dataset
+from tests.commands import NAME, command
 
-NAME = "Dataset001_Phantom"
 TRAIN = ["train", 1, "3d_fullres", "--folds", 0, "--epochs", 1, "--iterations-per-epoch", 2, "--threads", 1]
 COMPARE = ["compare", 1, "--trade-off", "--backends", "torch", "--threads", 1, "--device", "cpu"]
-
-
-def command(name: str, *arguments: object, root: Path) -> int:
-    """Run autoseg_NAME in this process."""
-    main = importlib.import_module(f"autoseg.cli.{name}").main
-    return main([*map(str, arguments), "--root", str(root)])
 
 
 @pytest.fixture(scope="module")
@@ -244,3 +237,40 @@ def test_a_model_that_was_trained_anew_is_not_chosen(
     path.unlink()
     assert chosen(root, "--max-seconds", 1e6)[0] == 2
     assert "has no measurements to choose a model by" in capsys.readouterr().err
+
+
+def test_steps_and_tagged_models_are_measured_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autoseg.compression.latency import Latency
+
+    monkeypatch.setattr(
+        "trainers.measures.measured_latency", lambda stage, specs, *, device: Latency((1.0,) * len(specs), "")
+    )
+    thresholds = ["--trainer", "threshold_pruning", "--threshold", "0.5,0.5,1", "--epochs", 2]
+    assert command(*TRAIN, *thresholds, "--tag", "two", root=root) == 0
+    steps = [*COMPARE, "--steps", "--name", "steps"]
+    assert command(*steps, root=root) == 0
+    found = trade_off(root, "steps")["measured"]
+    assert [one["kind"] for one in found] == [
+        "full",
+        "thresholded two: threshold_pruning_01",
+        "thresholded two",
+        "quantised",
+    ]
+    _, first, second, _ = found
+    assert first["model"] == "threshold_pruning-two__plans__3d_fullres/steps/threshold_pruning_01"
+    assert first["bytes"] > second["bytes"], "fewer zeros"
+    usual = root / "results" / NAME / "comparisons" / "trade-off" / "trade_off.json"
+    best = first | {"dice": first["dice"] | {"mean": 2.0}}
+    write_json(usual, trade_off(root, "steps") | {"measured": [*found, best]})
+    code, out = chosen(root, "--max-seconds", 1e6)
+    assert code == 0
+    assert json.loads((out / MANIFEST).read_text())["models"][0]["name"] == "threshold_pruning_01"
+    predict = ["predict", "-d", 1, "-c", "3d_fullres", "--trainer", "threshold_pruning-two"]
+    assert command(*predict, "-i", root / "raw" / NAME / "imagesTs", "-o", root / "tagged", root=root) == 0
+
+
+@pytest.mark.parametrize("tag", ["a__b", "a/b", "", "-a", "a b"])
+def test_a_tag_is_part_of_a_folder_name(root: Path, tag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command(*TRAIN, f"--tag={tag}", root=root)
+    assert "is no tag" in capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,23 +14,15 @@ from autoseg.inference.backends import choice
 from autoseg.inference.backends.probe import answer
 from autoseg.plans import read_plans
 from dataset_conversion.phantom import write_phantom_dataset
+from tests.commands import NAME, command, usual_speed
 
-NAME = "Dataset001_Phantom"
 TRAIN = ["train", 1, "3d_two_stage", "--folds", 0, 1, "--epochs", 1, "--iterations-per-epoch", 1, "--threads", 1]
 TRAIN += ["--precision", "fp32"]
 
 
-def command(name: str, *arguments: object, root: Path) -> int:
-    """Run autoseg_NAME in this process."""
-    main = importlib.import_module(f"autoseg.cli.{name}").main
-    return main([*map(str, arguments), "--root", str(root)])
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _unmeasured() -> Iterator[None]:
-    """Nothing here depends on how fast the machine is."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autoseg.runtime.seconds_per_multiply_add", lambda device: 1e-11)
+    with usual_speed():
         yield
 
 

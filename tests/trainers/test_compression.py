@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 
@@ -11,18 +10,11 @@ import pytest
 from autoseg.files import checksum, write_json
 from autoseg.networks.storage import load_network, read_spec
 from autoseg.plans import read_plans
-from dataset_conversion.phantom import write_phantom_dataset
+from tests.commands import NAME, command, small_workspace
 
-NAME = "Dataset001_Phantom"
 SHORT = ["--epochs", 1, "--iterations-per-epoch", 2, "--threads", 1, "--precision", "fp32"]
 TRAIN = ["train", 1, "3d_fullres", "--folds", 0, *SHORT]
 PRUNE = [*TRAIN, "--trainer", "channel_pruning", "--granularity", 1, "--prune", "25,25,50"]
-
-
-def command(name: str, *arguments: object, root: Path) -> int:
-    """Run autoseg_NAME in this process."""
-    main = importlib.import_module(f"autoseg.cli.{name}").main
-    return main([*map(str, arguments), "--root", str(root)])
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +32,7 @@ def _no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a trained model of a phantom dataset."""
-    root = tmp_path_factory.mktemp("workspace")
-    write_phantom_dataset(root / "raw" / NAME, cases=5, test_cases=1, shape=(16, 16, 16))
-    small = ["--base-filters", 8, "--pooling", 2, "--patch-size", "16,16,16", "--device", "cpu", "--budget", "60s"]
-    assert command("plan_and_preprocess", "-d", 1, *small, "-c", "3d_fullres", root=root) == 0
+    root = small_workspace(tmp_path_factory.mktemp("workspace"), "-c", "3d_fullres")
     assert command(*TRAIN, root=root) == 0
     return root
 

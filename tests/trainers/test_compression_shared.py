@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,51 +11,30 @@ import torch
 
 from autoseg.compression.weights import convolution_weights, sparsity
 from autoseg.files import checksum
-from autoseg.inference.backends import choice
-from autoseg.inference.backends.probe import answer
 from autoseg.inference.calibration import find_int8
 from autoseg.inference.manifest import MANIFEST
 from autoseg.networks.shared import SharedNetwork
 from autoseg.networks.storage import describe_stored, load_network, load_whole_network, read_spec
 from autoseg.plans import read_plans
-from dataset_conversion.phantom import write_phantom_dataset
+from tests.commands import NAME, command, no_measuring, small_workspace
 
-NAME = "Dataset001_Phantom"
 TRAIN = ["train", 1, "3d_two_stage", "--folds", 0, "--epochs", 1, "--iterations-per-epoch", 2, "--threads", 1]
 TRAIN += ["--precision", "fp32"]
 ORGANS = Path("stages") / "organs" / "fold_0" / "model.safetensors"
 PRUNE = ["--granularity", 1, "--prune", "50,50,50"]
 
 
-def command(name: str, *arguments: object, root: Path) -> int:
-    """Run autoseg_NAME in this process."""
-    main = importlib.import_module(f"autoseg.cli.{name}").main
-    return main([*map(str, arguments), "--root", str(root)])
-
-
 @pytest.fixture(autouse=True, scope="module")
 def _no_measuring() -> Iterator[None]:
-    from autoseg.compression.latency import Latency
-
-    def latency(stage: object, networks: list, *, device: str) -> Latency:
-        return Latency(tuple(1.0 for _ in networks), "none")
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("autoseg.compression.latency.measured_latency", latency)
-        patched.setattr("trainers.measures.measured_latency", latency)
-        patched.setattr(choice, "ask", lambda request: answer(request).trials)
-        patched.setattr("trainers.int8.PATCHES", 2)
+    with no_measuring(patches=2):
         yield
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a trained model of a locator and one network for all organs."""
-    root = tmp_path_factory.mktemp("workspace")
-    write_phantom_dataset(root / "raw" / NAME, cases=5, test_cases=1, shape=(16, 16, 16))
-    small = ["--base-filters", 8, "--pooling", 2, "--patch-size", "16,16,16", "--device", "cpu", "--budget", "60s"]
     shared = ["--two-stage", "always", "--organ-models", "shared", "-c", "3d_two_stage"]
-    assert command("plan_and_preprocess", "-d", 1, *small, *shared, root=root) == 0
+    root = small_workspace(tmp_path_factory.mktemp("workspace"), *shared)
     assert command(*TRAIN, root=root) == 0
     return root
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 
@@ -11,17 +10,10 @@ import pytest
 from autoseg.files import checksum
 from autoseg.networks.storage import read_spec
 from autoseg.plans import read_plans
-from dataset_conversion.phantom import write_phantom_dataset
+from tests.commands import NAME, command, small_workspace
 
-NAME = "Dataset001_Phantom"
 SHORT = ["--folds", 0, "--epochs", 1, "--iterations-per-epoch", 1, "--threads", 1, "--precision", "fp32"]
 PRUNE = [*SHORT, "--trainer", "channel_pruning", "--granularity", 1, "--prune", "50,50,50"]
-
-
-def command(name: str, *arguments: object, root: Path) -> int:
-    """Run autoseg_NAME in this process."""
-    main = importlib.import_module(f"autoseg.cli.{name}").main
-    return main([*map(str, arguments), "--root", str(root)])
 
 
 @pytest.fixture(autouse=True)
@@ -35,12 +27,8 @@ def _no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace planned for a cascade and for two stages."""
-    root = tmp_path_factory.mktemp("workspace")
-    write_phantom_dataset(root / "raw" / NAME, cases=5, test_cases=1, shape=(16, 16, 16))
-    small = ["--base-filters", 8, "--pooling", 2, "--patch-size", "16,16,16", "--device", "cpu", "--budget", "60s"]
     forced = ["--cascade", "always", "--two-stage", "always", "-c", "3d_lowres"]
-    assert command("plan_and_preprocess", "-d", 1, *small, *forced, root=root) == 0
-    return root
+    return small_workspace(tmp_path_factory.mktemp("workspace"), *forced)
 
 
 def specs(model: Path, stage: str) -> list[tuple[int, ...]]:

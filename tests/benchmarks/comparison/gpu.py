@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from autoseg.networks.cost import network_cost
-from autoseg.plans import Ints, LevelSpec, NetworkSpec
-from autoseg.runtime.speed import FORWARD_PASSES_PER_STEP
+from autoseg.plans import Ints
+from autoseg.runtime.speed import FORWARD_PASSES_PER_STEP, plain_unet
 from comparison.bench import Bench, LeftOut, Measured
 from comparison.records import Line, Results
 
@@ -34,7 +34,7 @@ def gpu(bench: Bench, results: Results) -> Measured:
 
 def lines_of(answer: dict[str, Any]) -> tuple[Line, ...]:
     """answer: of sides/autoseg_gpu.py: seconds per repeat by name, the device, the precision, and the sizes."""
-    spec, patch, batch = spec_of(tuple(answer["widths"])), tuple(answer["patch"]), answer["batch"]
+    spec, patch, batch = plain_unet(tuple(answer["widths"])), tuple(answer["patch"]), answer["batch"]
     work = {
         "product": answer["edge"] ** 3,
         "step": FORWARD_PASSES_PER_STEP * network_cost(spec, patch, batch).multiply_adds,
@@ -63,19 +63,3 @@ def lines_of(answer: dict[str, Any]) -> tuple[Line, ...]:
 def teraflops(multiply_adds: float, seconds: list[float]) -> tuple[float, ...]:
     """Floating-point operations, of which a multiply-add is two, in units of 10^12 per second."""
     return tuple(OPERATIONS * multiply_adds / one / 1e12 for one in seconds)
-
-
-def spec_of(widths: Ints) -> NetworkSpec:
-    """A plain 3D U-Net with two convolutions per level, each level half as fine as the one above."""
-    last = len(widths) - 1
-    levels = [
-        LevelSpec(
-            stride=(2 if number else 1,) * 3,
-            kernel=(3,) * 3,
-            encoder_widths=(width,) * 2,
-            upsampled_width=width if number < last else None,
-            decoder_widths=(width,) * 2 if number < last else (),
-        )
-        for number, width in enumerate(widths)
-    ]
-    return NetworkSpec("unet", 3, 1, 3, tuple(levels))

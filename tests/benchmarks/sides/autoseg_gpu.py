@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,12 +24,9 @@ from autoseg.networks import build_network
 from autoseg.plans import NetworkSpec
 from autoseg.runtime import autocast, choose_precision
 from autoseg.runtime.gpu import is_gpu, make_ready
+from autoseg.runtime.speed import plain_unet
 from autoseg.training.loop import Computation, Hook, RunLength, TrainingLoop
 from autoseg.training.optimizers import find_optimizer
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from comparison.gpu import spec_of
 
 LABELS = Labels({"first": (1,), "second": (2,)})
 
@@ -117,7 +113,7 @@ def window_seconds(spec: NetworkSpec, precision: str, request: dict[str, Any], *
 def main(request_file: str, answer_file: str) -> None:
     """Time the product, steps and windows, each as it is and compiled."""
     request = read_json(request_file)
-    device, spec = request["device"], spec_of(tuple(request["widths"]))
+    device, spec = request["device"], plain_unet(tuple(request["widths"]))
     make_ready(device)
     precision = choose_precision(spec, request["patch"], request["batch"], device=device)
     seconds = {"product": product_seconds(precision, request)}

@@ -15,13 +15,12 @@ from autoseg.networks.storage import save_network
 from autoseg.plans import (
     ChannelPlan,
     IntensityStatistics,
-    LevelSpec,
-    NetworkSpec,
     Plans,
     StagePlan,
     Target,
     write_plans,
 )
+from autoseg.runtime.speed import plain_unet
 
 WIDTHS, PATCH = (8, 16, 32), 64
 
@@ -46,21 +45,10 @@ def main(request_file: str, answer_file: str) -> None:
 
 
 def _plans(request: dict[str, Any]) -> Plans:
-    last = len(WIDTHS) - 1
-    levels = tuple(
-        LevelSpec(
-            stride=(2 if number else 1,) * 3,
-            kernel=(3,) * 3,
-            encoder_widths=(width,) * 2,
-            upsampled_width=width if number < last else None,
-            decoder_widths=(width,) * 2 if number < last else (),
-        )
-        for number, width in enumerate(WIDTHS)
-    )
     spacing = (request["grid_mm"],) * 3
     edges = [n * mm / request["grid_mm"] for n, mm in zip(request["shape"], request["spacing_mm"], strict=True)]
     patch = tuple(min(PATCH, max(4, int(edge) // 4 * 4)) for edge in edges)
-    spec = NetworkSpec("unet", 3, 1, 1 + request["classes"], levels)
+    spec = plain_unet(WIDTHS, out_channels=1 + request["classes"])
     stage = StagePlan("3d_fullres", spacing, tuple(edges), patch, 2, spec, False, flips="none")
     statistics = IntensityStatistics(0.0, 0.0, 300.0, -1000.0, 1000.0, -1000.0, 1000.0)
     return Plans(

@@ -17,10 +17,7 @@ from autoseg.inference.backends.choice import Task, choose
 from autoseg.networks import build_network
 from autoseg.plans import Ints
 from autoseg.runtime import use_threads
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from comparison.gpu import spec_of
+from autoseg.runtime.speed import plain_unet
 
 MANY_WINDOWS = 1e6
 """So that the engines are measured."""
@@ -31,7 +28,7 @@ CALIBRATING_WINDOWS = 4
 def main(request_file: str, answer_file: str) -> None:
     """Seconds per window of each patch by the engine that was found fastest, its name, and in int8 where asked for."""
     request = read_json(request_file)
-    threads, spec, answer = use_threads(), spec_of(tuple(request["widths"])), {}
+    threads, spec, answer = use_threads(), plain_unet(tuple(request["widths"])), {}
     for edges in request["patches"]:
         patch, network = tuple(edges), build_network(spec)
         choice = choose(Task(spec, patch, 1, threads, MANY_WINDOWS))
