@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg.compression.quantization import QuantizationOptions, bake, quantize
+from autoseg.compression.rounded_maps import WEIGHT_LEVELS
 from autoseg.compression.search import BYTES_PER_WEIGHT, FileBytes, weight_bytes
 from autoseg.compression.threshold_pruning import threshold_masks, zero_masked
 from autoseg.inference.model_files import WEIGHTS
@@ -25,6 +26,8 @@ def followed_by(chain: Chain) -> dict[str, Any]:
         found["threshold_pruning"] = [options.threshold_schedule[-1], options.threshold_scale]
     if "quantization" in chain.methods:
         found["quantization"] = [options.levels, options.level_range]
+    elif "int8" in chain.methods and options.quantization_aware:
+        found["quantization"] = [WEIGHT_LEVELS, None]
     return found
 
 
@@ -34,7 +37,7 @@ def expected_bytes(chain: Chain, stage: StagePlan) -> FileBytes | None:
     The methods are applied to the uncompressed network as it is: its file's header, and per weight as many bytes as it
     then has. Training in between moves the weights, and so this a little.
     """
-    methods, options = followed_by(chain), chain.compression
+    methods = followed_by(chain)
     if not methods:
         return None
     place = replace(chain.job, folder=chain.source).stage_folder(stage)
@@ -43,7 +46,7 @@ def expected_bytes(chain: Chain, stage: StagePlan) -> FileBytes | None:
         threshold, scale = methods["threshold_pruning"]
         zero_masked(network, threshold_masks(network, threshold, relative=scale == "layer"))
     if "quantization" in methods:
-        quantize(network, QuantizationOptions(options.levels, options.level_range))
+        quantize(network, QuantizationOptions(*methods["quantization"]))
     grids = bake(network)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / WEIGHTS

@@ -41,7 +41,7 @@ from trainers.whole import WholeCases, score_case
 
 LOGGER = logging.getLogger(__name__)
 TRAINED = "quantization_aware.safetensors"
-"""The trained network, until it is calibrated."""
+"""The trained network, while it is calibrated. Its checkpoint stays until the end: a killed run gets it from there."""
 
 
 @dataclass(frozen=True)
@@ -72,23 +72,20 @@ class Int8Step:
             self._convert(part, settings, source, weights)
         if aware:
             weights.replace(task.model_file)
+            task.checkpoint.unlink(missing_ok=True)
         else:
             take_over(source, task.model_file)
 
     def _trained(self, task: FittingTask, settings: TrainingSettings, source: Path, teacher: Path) -> Path:
         """Train with the rounding of int8; weights that lie on levels already keep those, and so their small file."""
-        path = task.folder / TRAINED
-        if path.exists():
-            return path
         torch.manual_seed(settings.seed)
         network = load_whole_network(source, device=settings.device)
         quantize(network, QuantizationOptions(WEIGHT_LEVELS), stored_grids(source))
         patches = plain_patches(task, settings)
         round_maps(network, (patch.to(settings.device, memory_format=memory_format(task.stage)) for patch in patches))
         result = trained(task, settings, network, Additions((), teacher_of(teacher, task, settings, self.options)))
-        save_network(path, result, bake(result))
-        task.checkpoint.unlink(missing_ok=True)
-        return path
+        save_network(task.folder / TRAINED, result, bake(result))
+        return task.folder / TRAINED
 
     def _convert(self, task: FittingTask, settings: TrainingSettings, source: Path, weights: Path) -> None:
         organ, patch_size = task.stage.shared_as, task.stage.patch_size
@@ -108,10 +105,10 @@ class Int8Step:
             answer=answer,
         )
         write_int8_record(task.model_file, record, organ)
-        _tell(task.title, record)
+        _tell(task.title, record, aware=weights != source)
 
 
-def _tell(title: str, record: Int8Record) -> None:
+def _tell(title: str, record: Int8Record, *, aware: bool) -> None:
     if record.dice_before is None or record.dice_after is None:
         LOGGER.warning("%s: int8 is not used: there is no validation case to measure its Dice on", title)
         return
@@ -119,7 +116,8 @@ def _tell(title: str, record: Int8Record) -> None:
     if record.accepted:
         LOGGER.info("%s: accepted", said)
     else:
-        LOGGER.warning("%s: refused, more than --int8-tolerance %g is lost", said, record.tolerance)
+        left = "; the network that was trained for it stays, in floats" if aware else ""
+        LOGGER.warning("%s: refused, more than --int8-tolerance %g is lost%s", said, record.tolerance, left)
 
 
 def parts_of(task: FittingTask) -> Iterator[FittingTask]:

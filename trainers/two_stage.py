@@ -167,7 +167,7 @@ class TwoStageTrainer:
     def _tell_recall(self, name: str, experience: Experience) -> None:
         known = experience.organs.items()
         told = ", ".join(f"{organ} {one.found} of {one.cases} ({one.held} whole)" for organ, one in known)
-        LOGGER.info("fold %s, organs that the locator had not seen: %s", name, told)
+        LOGGER.info("fold %s, organs that the locator found in cases it had not seen: %s", name, told)
 
     def _predict(self, name: str, experience: Experience, volumes: int) -> Callable[[str], Volume]:
         """Predicts so many held-out cases by the organs' networks of a fold, around what its locator found."""
@@ -195,6 +195,6 @@ class TwoStageTrainer:
         path = self.job.stage_folder(stage) / f"fold_{fold}" / WEIGHTS
         network = load_network(path, device=settings.device, organ=stage.name)
         make = partial(make_predictor, plans=self.job.plans, stage=stage, labels=self.job.dataset.labels)
-        count = HeldOutVolumes(volumes, further_volumes(settings))
+        count = HeldOutVolumes(volumes, further_volumes(settings, share=stage.training.budget_share))
         int8 = find_int8([path], organ=stage.shared_as)
         return held_out_predictor(make, network, PredictionOptions(device=settings.device), count, int8)

@@ -101,11 +101,11 @@ class Validation:
         return self.whole.predictor(network, further_volumes=further, int8=find_int8([path]))
 
 
-def further_volumes(settings: TrainingSettings) -> int:
+def further_volumes(settings: TrainingSettings, *, share: float = 1.0) -> int:
     """How many volumes a finished network will predict besides its held-out cases.
 
     After a long training many, so that engines are measured even for few held-out cases: there is time, and who
-    predicts one volume with this network finds the answer.
+    predicts one volume with this network finds the answer. share: that the network's budget is of one for several.
     """
-    is_short = settings.budget_seconds is not None and settings.budget_seconds < LONG_SECONDS
+    is_short = settings.budget_seconds is not None and settings.budget_seconds / share < LONG_SECONDS
     return 0 if is_short else EXPECTED_VOLUMES

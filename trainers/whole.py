@@ -83,8 +83,9 @@ def held_out_predictor(
 
     int8: its form in int8, which then computes; whether that is fastest is measured for the further volumes.
     """
-    make = partial(make, volumes=volumes.held_out + volumes.further, int8=int8)
-    if int8 and volumes.further and options.device == "cpu":
+    further = volumes.further if options.device == "cpu" else 0  # elsewhere nothing is measured and remembered
+    make = partial(make, volumes=volumes.held_out + further, int8=int8)
+    if int8 and further:
         make([copy.deepcopy(network)], options=options)  # for what it chooses, which is remembered
     return make([network], options=replace(options, device="cpu", precision="int8") if int8 else options)
 
@@ -93,7 +94,8 @@ def held_out_predictor(
 class WholeRegions:
     """The held-out regions of a task, to be predicted on a device. Called with a network, gives its Dice by stage.
 
-    Regions are scored on the grid that they were prepared on; those of a network that stages share, stage by stage.
+    Regions are scored on the grid that they were prepared on; those of a network that stages share, stage by stage and
+    without the rounding of maps, where it learns that.
     """
 
     task: FittingTask

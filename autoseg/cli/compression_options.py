@@ -80,7 +80,13 @@ def checked_for(trainer: str, options: CompressionOptions | None) -> Compression
     from trainers import COMPRESSING, TRAINERS
 
     if trainer in COMPRESSING:
-        return options or CompressionOptions()
+        options = options or CompressionOptions()
+        if options.quantization_aware and "int8" not in (*options.methods, trainer):
+            raise OptionError(
+                "--quantization-aware is of int8, which is not made here.",
+                "Take --trainer int8, or compress with int8 among --methods.",
+            )
+        return options
     if options is not None and trainer in TRAINERS:
         raise OptionError(
             f"The trainer {trainer} makes no model smaller: it has no use for --from and the options of compression.",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autoseg.dataset import FILE_ENDINGS
-from autoseg.errors import FileError, GeometryError
+from autoseg.errors import FileError
 from autoseg.evaluation.scores import ClassScores
 from autoseg.files import atomic_path
 from autoseg.geometry import Geometry
@@ -34,33 +34,28 @@ PLANES = ("axial", "coronal", "sagittal")
 
 @dataclass(frozen=True)
 class CasePicture:
-    """What a picture shows. image: the file of the channel to be seen. scores: by class, as they were evaluated."""
+    """What a picture shows. image: (Z, Y, X), the channel to be seen. scores: by class, as they were evaluated."""
 
     case: str
-    image: Path
+    image: np.ndarray
     prediction: Volume
     reference: Volume
     labels: Labels
     scores: Mapping[str, ClassScores]
 
     def draw(self, path: Path) -> None:
-        """Write a PNG, whole or not at all; none where no class is there.
-
-        GeometryError for an image on another grid.
-        """
-        from autoseg.io import read_image
-
+        """Write a PNG, whole or not at all; where no class is there, none, and one of before goes."""
         shown = worst_classes(self.scores)
         if not shown:
+            path.unlink(missing_ok=True)
             return
         geometry = self.reference.geometry
-        image = read_image([self.image], compact=True)
-        if not image.geometry.matches(geometry):
-            raise GeometryError(f"{self.image} does not lie on the grid of the reference of {self.case}.")
         figure = _figure(len(shown))
         for row, name in zip(figure.subplots(len(shown), len(PLANES), squeeze=False), shown, strict=True):
             masks = [self.labels.mask(volume.array, name) for volume in (self.reference, self.prediction)]
-            grey, reference, prediction = (upright(array, geometry) for array in (image.array[0], *masks))
+            if self.labels.ignore is not None:
+                masks[1] &= self.reference.array != self.labels.ignore
+            grey, reference, prediction = (upright(array, geometry) for array in (self.image, *masks))
             _draw_class(row, grey, reference, prediction, upright_spacing(geometry))
             row[0].set_ylabel(f"{name}\nDice {self.scores[name].dice or 0:.3f}", fontsize=9)
         for axes, plane in zip(figure.axes, PLANES, strict=False):
@@ -77,6 +72,8 @@ def find_image(images: Path, case: str) -> Path:
     """The file of a case's first channel in a folder, CASE_0000 or CASE; a file is itself. FileError for none."""
     if images.is_file():
         return images
+    if not images.is_dir():
+        raise FileError(images, "does not exist.")
     for name in (f"{case}_0000", case):
         for ending in FILE_ENDINGS:
             if (images / f"{name}{ending}").is_file():
@@ -135,7 +132,8 @@ def _draw_class(
     union = reference | prediction
     middle = [int(union.sum(axis=tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3)]
     box = tuple(_around(union, axis, spacing_mm[axis]) for axis in range(3))
-    low, high = np.percentile(image[box], GREY_PERCENTILES)
+    seen = image[box]
+    low, high = np.percentile(seen[np.isfinite(seen)], GREY_PERCENTILES) if np.isfinite(seen).any() else (0.0, 1.0)
     for normal, axes in enumerate(row):
         across = [axis for axis in range(3) if axis != normal]
         where = tuple(middle[axis] if axis == normal else box[axis] for axis in range(3))

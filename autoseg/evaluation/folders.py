@@ -20,6 +20,7 @@ from autoseg.evaluation.summary import summarize
 from autoseg.parallel import in_threads
 
 if TYPE_CHECKING:
+    from autoseg.geometry import Geometry
     from autoseg.io import Volume
 
 LOGGER = logging.getLogger(__name__)
@@ -66,9 +67,7 @@ def evaluate_folders(
     """
     matching = match_files(predictions, references)
     _check_complete(matching, predictions, allow_missing=options.allow_missing)
-    images = (
-        {} if options.images is None else {one.case: find_image(options.images, one.case) for one in matching.pairs}
-    )
+    images = {} if options.images is None else _images(options.images, matching.pairs)
     description = _describe(matching.pairs, predictions, references, options)
 
     def score(pair: Pair) -> dict[str, ClassScores]:
@@ -88,7 +87,7 @@ def evaluate_pair(
     pair: Pair, description: Description, options: EvaluationOptions, *, image: Path | None = None
 ) -> dict[str, ClassScores]:
     """Score one case from its two files. image: of which a picture is drawn."""
-    from autoseg.io import read_labels
+    from autoseg.io import read_image, read_labels
 
     prediction, reference = read_labels(pair.prediction), read_labels(pair.reference)
     _check_grids(pair, prediction, reference)
@@ -104,7 +103,8 @@ def evaluate_pair(
         tolerance_mm=options.tolerance_mm,
     )
     if image is not None:
-        picture = CasePicture(pair.case, image, prediction, reference, description.labels, scores)
+        grey = read_image([image], compact=True).array[0]
+        picture = CasePicture(pair.case, grey, prediction, reference, description.labels, scores)
         with DRAWING:
             picture.draw(options.picture_folder / f"{pair.case}.png")
     return scores
@@ -121,6 +121,18 @@ def _describe(pairs: Sequence[Pair], predictions: Path, references: Path, option
     if not description.labels.classes:
         raise FileError(references, "no file holds any label, and no dataset.json names one.", "Give --dataset-json.")
     return description
+
+
+def _images(images: Path, pairs: Sequence[Pair]) -> dict[str, Path]:
+    """The image of every case; FileError where one is missing, GeometryError where one is of another grid."""
+    from autoseg.io import read_geometry
+
+    found = {pair.case: find_image(images, pair.case) for pair in pairs}
+    for pair in pairs:
+        _check_same_grid(
+            found[pair.case], read_geometry(found[pair.case]), pair.reference, read_geometry(pair.reference)
+        )
+    return found
 
 
 def _values_of(path: Path) -> list[int]:
@@ -142,17 +154,16 @@ def _check_complete(matching: Matching, predictions: Path, *, allow_missing: boo
 
 
 def _check_grids(pair: Pair, prediction: Volume, reference: Volume) -> None:
-    first, second = prediction.geometry, reference.geometry
-    if first.shape != second.shape:
-        raise GeometryError(
-            f"{pair.prediction} has {first.shape} voxels (z, y, x), {pair.reference} has {second.shape}.",
-            "A prediction must lie on its reference's grid.",
-        )
-    if not first.matches(second):
-        raise GeometryError(
-            f"{pair.prediction} and {pair.reference} lie {first.corner_distance_mm(second):.3g} mm apart at a corner.",
-            "A prediction must lie on its reference's grid.",
-        )
+    _check_same_grid(pair.prediction, prediction.geometry, pair.reference, reference.geometry)
+
+
+def _check_same_grid(path: Path, geometry: Geometry, reference: Path, wanted: Geometry) -> None:
+    remedy = "Predictions and images must lie on their reference's grid."
+    if geometry.shape != wanted.shape:
+        raise GeometryError(f"{path} has {geometry.shape} voxels (z, y, x), {reference} has {wanted.shape}.", remedy)
+    if not geometry.matches(wanted):
+        apart = geometry.corner_distance_mm(wanted)
+        raise GeometryError(f"{path} and {reference} lie {apart:.3g} mm apart at a corner.", remedy)
 
 
 def _check_values(path: Path, volume: Volume, description: Description) -> None:

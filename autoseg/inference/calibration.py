@@ -21,7 +21,8 @@ class Int8Record:
 
     weights: checksum of the network's file. model, values: checksums of int8.xml and int8.bin. patches: of training
     cases, by which it was calibrated. dice_before, dice_after: mean Dice over the validation cases, whole, of the
-    network and of its int8 form; None in a fold without such cases. tolerance: by how much the latter may be lower.
+    network that it was made of (before it was trained for int8, if it was) and of the int8 form; None in a fold without
+    such cases. tolerance: by how much the latter may be lower.
     answer: what it says of a phantom, by which another machine finds whether it computes the same.
     """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoseg.errors import OptionError
-from autoseg.files import to_json
+from autoseg.files import checksum_of, to_json
 from autoseg.plans import Ints, NetworkSpec
 from autoseg.runtime.cache import machine, remembered
 from autoseg.runtime.child import ChildError, answer_of
@@ -25,6 +25,8 @@ WORTH_IT = 0.95  # of the fp32 step's seconds
 LONGEST_EDGE = 64  # what goes wrong does so at short edges; longer ones are cut for the probe
 PROBE_TIMEOUT_SECONDS = 300
 LOG = logging.getLogger(__name__)
+_unanswered: set[str] = set()
+"""Checksums of what was asked in this process without an answer: asked again in the next one."""
 
 
 def autocast(precision: str, device: str) -> AbstractContextManager[Any]:
@@ -43,8 +45,8 @@ def choose_precision(
     """fp32, bf16 or fp16, for a network and its patches on a device; what is wanted unless that is auto.
 
     A GPU gets bf16, or fp16 where it has no bf16. A CPU gets bf16 where it has instructions for it and a probe of the
-    network's own layers finds it right and faster; the probe takes seconds and is remembered, unless it failed for a
-    reason that may pass.
+    network's own layers finds it right and faster; the probe takes seconds and is remembered, for as long as the
+    process lives where it failed for a reason that may pass.
     """
     import torch
 
@@ -56,10 +58,13 @@ def choose_precision(
         return "fp32"
     request = probe_request(spec, patch_size, batch_size)
     key = {"machine": machine(), "request": to_json(request)}
+    if checksum_of(key) in _unanswered:
+        return "fp32"
     try:
         return remembered("bf16", key, lambda: {"precision": precision_after(run_probe(request))})["precision"]
     except ChildError as error:
-        LOG.debug("The bf16 probe was not finished: %s", error)
+        LOG.warning("bf16 was not tried: %s. This run computes in fp32.", error)
+        _unanswered.add(checksum_of(key))
         return "fp32"
 
 

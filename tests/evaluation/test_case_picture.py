@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,10 +38,9 @@ def write_ramp(path: Path, geometry: Geometry = GEOMETRY) -> None:
 
 def picture(tmp_path: Path, array: np.ndarray, geometry: Geometry, image: np.ndarray) -> bytes:
     """The PNG of a case that is predicted perfectly."""
-    write_image(tmp_path / "image.nii.gz", Volume(image, geometry))
     volume = Volume(array, geometry)
     scores = evaluate_case(array, array, LABELS, geometry, surface=False)
-    CasePicture("a", tmp_path / "image.nii.gz", volume, volume, LABELS, scores).draw(tmp_path / "a.png")
+    CasePicture("a", image, volume, volume, LABELS, scores).draw(tmp_path / "a.png")
     return (tmp_path / "a.png").read_bytes()
 
 
@@ -72,8 +72,11 @@ def test_a_missing_image_is_named_before_anything_is_scored(
         evaluate_folders(folders.out, folders.labels, options)
     assert not (tmp_path / "pictures").exists()
     write_ramp(tmp_path / "images" / "a.nii.gz", Geometry(GEOMETRY.shape, (2.0, 1.0, 1.5)))
-    with pytest.raises(GeometryError, match=r"a\.nii\.gz does not lie on the grid"):
+    with pytest.raises(GeometryError, match=r"images/a\.nii\.gz and .*a\.nii\.gz lie 3.5 mm apart.*reference's grid"):
         evaluate_folders(folders.out, folders.labels, options)
+    assert not (tmp_path / "pictures").exists()
+    with pytest.raises(FileError, match=r"nowhere: does not exist"):
+        evaluate_folders(folders.out, folders.labels, replace(options, images=tmp_path / "nowhere"))
 
 
 def test_one_file_is_the_image_of_one_case(tmp_path: Path) -> None:
@@ -127,11 +130,40 @@ def test_the_worst_classes_are_shown() -> None:
     assert names[-1] not in shown, "nowhere"
 
 
-def test_without_any_class_there_is_no_picture(tmp_path: Path) -> None:
+def test_without_any_class_there_is_no_picture_any_more(tmp_path: Path) -> None:
     empty = Volume(np.zeros(GEOMETRY.shape, np.int16), GEOMETRY)
     scores = evaluate_case(empty.array, empty.array, LABELS, GEOMETRY, surface=False)
-    CasePicture("a", tmp_path / "no.nii.gz", empty, empty, LABELS, scores).draw(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes(b"of before")
+    CasePicture("a", np.zeros(GEOMETRY.shape), empty, empty, LABELS, scores).draw(tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_nobody_annotated_is_not_drawn(tmp_path: Path) -> None:
+    """The prediction of an ignored part looks like none there."""
+    labels = Labels({"liver": (1,)}, ignore=3)
+    image, reference = np.random.default_rng(0).normal(size=(6, 8, 8)), np.zeros((6, 8, 8), np.int16)
+    reference[1:3, 2:5, 2:5], reference[4:] = 1, 3
+    predicted = reference * (reference == 1)
+    wild = predicted.copy()
+    wild[4:] = 1
+    geometry, drawn = Geometry((6, 8, 8), (5.0, 5.0, 5.0)), []
+    for array in (predicted, wild):
+        scores = evaluate_case(array, reference, labels, geometry, surface=False)
+        volumes = Volume(array, geometry), Volume(reference, geometry)
+        CasePicture("a", image, *volumes, labels, scores).draw(tmp_path / "a.png")
+        drawn.append((tmp_path / "a.png").read_bytes())
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_voxels_that_are_no_numbers_do_not_blank_a_picture(tmp_path: Path, value: float) -> None:
+    from PIL import Image
+
+    array, image = np.zeros((6, 8, 8), np.int16), np.random.default_rng(0).normal(size=(6, 8, 8))
+    array[2:4, 2:5, 2:5], image[0] = 1, value
+    picture(tmp_path, array, Geometry((6, 8, 8), (5.0, 5.0, 5.0)), image)
+    shades = np.unique(np.asarray(Image.open(tmp_path / "a.png").convert("L")))
+    assert len(shades) > 100
 
 
 def test_the_command_draws_them(folders: Folders, block: Callable[..., np.ndarray], tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ ENDED = "import os, signal; os.kill(os.getpid(), signal.{})"
         ("import time; time.sleep(60)", False),
     ],
 )
-def test_a_child_that_fails_means_fp32_and_is_asked_again_unless_it_crashed(
+def test_a_child_that_fails_means_fp32_and_is_asked_again_by_the_next_command_unless_it_crashed(
     child: str, is_remembered: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     asked = []
@@ -63,7 +63,11 @@ def test_a_child_that_fails_means_fp32_and_is_asked_again_unless_it_crashed(
     monkeypatch.setattr(precision, "PROBE_TIMEOUT_SECONDS", 1)
     monkeypatch.setattr(precision, "has_bf16_instructions", lambda: True)
     monkeypatch.setattr(precision, "run_probe", probe)
+    monkeypatch.setattr(precision, "_unanswered", set())
     assert [choose_precision(probe_spec(), PATCH, BATCH, device="cpu") for _ in range(2)] == ["fp32"] * 2
+    assert len(asked) == 1
+    precision._unanswered.clear()  # as in another process
+    assert choose_precision(probe_spec(), PATCH, BATCH, device="cpu") == "fp32"
     assert len(asked) == (1 if is_remembered else 2)
 
 

@@ -164,7 +164,7 @@ def test_int8_may_be_learnt(root: Path, full: Path) -> None:
 
 
 def test_a_run_killed_after_learning_int8_does_not_learn_it_again(
-    root: Path, full: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, full: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def killed(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -172,9 +172,13 @@ def test_a_run_killed_after_learning_int8_does_not_learn_it_again(
     with monkeypatch.context() as patched:
         patched.setattr("trainers.int8.calibrate", killed)
         assert command(*TRAIN, "--trainer", "int8", *AWARE, "--restart", root=root) != 0
-    monkeypatch.setattr("trainers.int8.trained", killed)
+    longer = ["--epochs", 2, "--trainer", "int8", *AWARE]
+    assert command(*TRAIN, *longer, root=root) == 2
+    assert "was started with epochs = 1, not 2" in capsys.readouterr().err
+    monkeypatch.setattr("autoseg.training.loop.TrainingLoop._step", killed)
     fold = compress("int8", *AWARE, root=root)
     assert len(find_int8([fold / "model.safetensors"])) == 1
+    assert not list(fold.parent.rglob("checkpoint*"))
 
 
 def test_int8_is_learnt_on_levels_that_are_there(root: Path, quantised: Path) -> None:
@@ -265,6 +269,9 @@ def test_a_size_is_reached_by_all_methods_together(root: Path, full: Path, caplo
         fold = compress("compress", *wanted, "--target-size", f"{size / 2 / 1024}K", root=root)
     assert [step["name"] for step in report_of(fold)["steps"]] == ["full", "quantization_7"]
     assert "No filter needs to be cut" in caplog.text
+    aware = ["--methods", "channel_pruning", "int8", *AWARE, "--restart", "--target-size", f"{size / 2 / 1024}K"]
+    fold = compress("compress", "--granularity", 1, *aware, root=root)
+    assert [step["name"] for step in report_of(fold)["steps"]] == ["full", "int8"]
 
 
 @pytest.mark.parametrize(
@@ -274,6 +281,8 @@ def test_a_size_is_reached_by_all_methods_together(root: Path, full: Path, caplo
         ("quantization", ["--levels", 1], "--levels must be 2 to"),
         ("quantization", ["--level-range", -1], "--level-range must be positive"),
         ("int8", ["--int8-tolerance", -1], "--int8-tolerance must be at least 0"),
+        ("compress", ["--quantization-aware"], "int8, which is not made here"),
+        ("quantization", ["--quantization-aware"], "int8, which is not made here"),
     ],
 )
 def test_what_cannot_be_is_refused(
