@@ -137,10 +137,7 @@ def _own(group: OrganGroup, fullres: Grid, planner: StagePlanner, share: float) 
 
 def _for_organs(planner: StagePlanner, share: float, cases: int) -> StagePlanner:
     """The planner for networks of organs, with a part of the budget. cases: how many boxes there are."""
-    seconds = planner.options.budget_seconds
-    target = replace(planner.options.target, budget_seconds=None if seconds is None else seconds * share)
-    options = replace(planner.options, target=target)
-    return replace(planner, options=options, out_channels=ORGAN_OUTPUTS, label_count=ORGAN_OUTPUTS, cases=cases)
+    return replace(planner.for_part(share), out_channels=ORGAN_OUTPUTS, label_count=ORGAN_OUTPUTS, cases=cases)
 
 
 def _drafted(group: OrganGroup, grid: Grid, planner: StagePlanner, share: float) -> OrganDraft:

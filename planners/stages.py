@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoseg.errors import PlanningError
 from autoseg.plans import Ints, NetworkSpec
@@ -85,6 +85,12 @@ class StagePlanner:
         topology = topology if given else self._fit_to_memory(topology, grid)
         draft = self._with_batch(topology, grid, dataset_voxels, first.patch_size)
         return draft if self.options.target.device == "cuda" else self._fit_to_budget(draft, given is not None)
+
+    def for_part(self, share: float) -> StagePlanner:
+        """The planner of stages that get a part of the budget per fold and stage."""
+        seconds = self.options.budget_seconds
+        target = replace(self.options.target, budget_seconds=None if seconds is None else seconds * share)
+        return replace(self, options=replace(self.options, target=target))
 
     def values(self, topology: Topology) -> int:
         """Feature map values of one sample, for the width that memory is planned with."""

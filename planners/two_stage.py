@@ -23,6 +23,9 @@ from planners.training import training_plan
 LOCATE = "locate"
 MOST_WINDOWS = 8
 """Of the locator, over a median case: two along each axis."""
+LOCATE_SHARE = 0.25
+"""Of the budget per fold and stage, for each training of the locator: there are at least three of them, and finding
+organs takes less than contouring them."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def plan_two_stage(
     share = share_of_case(groups, full.grid)
     if share > LARGEST_SHARE and wish == "auto":
         return TwoStage("The regions of all organs together are too large a part of the case", share)
-    locate, windows = _locator(full, planner)
+    locate, windows = _locator(full, planner.for_part(LOCATE_SHARE))
     organs, trunk = one_each(groups, full.grid, planner), None
     if planner.options.overrides.organ_models == "shared":
         organs, trunk = shared_by_all(groups, full.grid, planner, organs)
@@ -82,7 +85,7 @@ def two_stage_plans(found: TwoStage, mirroring: Mirroring, options: PlanningOpti
     if found.locate is None:
         return {}
     flips = locator_flips(found, mirroring, options).chosen
-    stages = [_stage(LOCATE, found.locate, options, batch_dice=True, flips=flips)]
+    stages = [_stage(LOCATE, found.locate, options, batch_dice=True, flips=flips, share=LOCATE_SHARE)]
     for organ in found.organs:
         name, flips = organ.group.stage_name, organ_flips(organ, found, mirroring, options).chosen
         batch_dice = found.trunk is None and not organ.holds_region

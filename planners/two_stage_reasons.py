@@ -12,7 +12,7 @@ from planners.rules.budget import LEAST_PART
 from planners.rules.mirroring import Mirroring
 from planners.rules.organs import COARSEST, LARGEST_SHARE, LEAST_MARGIN_MM, MARGIN_SHARE, SURROUNDINGS
 from planners.training import training_plan
-from planners.two_stage import LOCATE, MOST_WINDOWS, TwoStage, organ_flips
+from planners.two_stage import LOCATE, LOCATE_SHARE, MOST_WINDOWS, TwoStage, organ_flips
 
 
 def two_stage_decisions(found: TwoStage, mirroring: Mirroring, options: PlanningOptions) -> Iterator[Decision]:
@@ -27,6 +27,7 @@ def two_stage_decisions(found: TwoStage, mirroring: Mirroring, options: Planning
     rule = f"--two-stage always, {options.given_by('two_stage')}." if forced else rule
     yield Decision("3d_two_stage", True, rule, numbers, "One network alone: its grid and width suit no organ best.")
     yield _locator_decision(found, options)
+    yield _locator_training_decision(found, options)
     yield _models_decision(found, options)
     for organ in found.organs:
         yield _grid_decision(organ, found, options)
@@ -52,6 +53,22 @@ def _locator_decision(found: TwoStage, options: PlanningOptions) -> Decision:
             "base_filters": draft.base_filters,
         },
         "A finer one: finding an organ needs its surroundings more than its edges.",
+    )
+
+
+def _locator_training_decision(found: TwoStage, options: PlanningOptions) -> Decision:
+    assert found.locate is not None
+    plan, choice = training_plan(found.locate, options, share=LOCATE_SHARE), found.locate.choice
+    length = duration(plan.budget_seconds) if plan.budget_seconds else f"{plan.epochs} epochs"
+    numbers: dict[str, object] = {"budget_share": LOCATE_SHARE}
+    numbers |= {} if choice is None else {"iterations": choice.iterations, "wanted_iterations": choice.wanted}
+    return Decision(
+        f"{LOCATE}.training",
+        f"{plan.optimizer}, {plan.schedule}, {plan.loss}; {length}",
+        f"A training of the locator has {LOCATE_SHARE:.0%} of the budget per fold and stage.",
+        numbers,
+        "All of it: at least three locators are trained, so that every case has boxes of one that has not seen it, and "
+        "finding organs takes less than contouring them.",
     )
 
 

@@ -60,7 +60,11 @@ def test_the_networks_of_organs_share_the_budget_of_a_stage() -> None:
     organs = [stage.training for stage in plans.stages.values() if stage.region]
     assert sum(training.budget_seconds or 0 for training in organs) == pytest.approx(1800)
     assert sum(training.budget_share for training in organs) == pytest.approx(1)
-    assert plans.stages["locate"].training.budget_seconds == 1800
+    locate = plans.stages["locate"].training
+    assert (locate.budget_seconds, locate.budget_share) == (450, 0.25)
+    (decision,) = (one for one in plans.decisions if one.what == "locate.training")
+    assert decision.numbers["wanted_iterations"] == wanted_iterations(450)
+    assert decision.value.endswith("; 8 min")
 
 
 def test_an_organ_is_planned_for_the_iterations_that_its_share_buys() -> None:
