@@ -107,14 +107,15 @@ class TrainingPlan:
     """The defaults that the planner found for training a stage; options of a run override them.
 
     optimizer: a name in autoseg.training.optimizers.OPTIMIZERS. schedule: in SCHEDULES; first_cycle_epochs and
-    cycle_growth: of its warm restarts. epochs and iterations_per_epoch hold where no budget is set; budget_seconds is
-    of this training, budget_share what part of a budget per fold and stage it gets: below 1 where several trainings
-    share a stage. augmentation: a strength, 1 is the peer's. rotation_degrees: the largest angle, None for what suits
-    the patch; scales: the smallest and the largest factor; shift_voxels: by how much a patch is moved at most.
-    foreground_fraction: of the patches of a batch, how many are centred on a foreground voxel. crops_per_case: patches
-    in a row that are cut from one case. weight_average: decay per iteration of the averaged weights that become the
-    model; 0 for none. warmup_iterations: of linear growth of the rate. whole_validation_epochs: after each so many
-    epochs the validation cases are predicted whole; 0 for never. cached: keep the prepared cases in memory.
+    cycle_growth: of its warm restarts. epochs and iterations_per_epoch hold where no budget is set; budget_seconds
+    is of this training, budget_share what part of a budget per fold and stage it gets: below 1 where several
+    trainings share a stage, and for the locator. augmentation: a strength, 1 is the peer's. rotation_degrees: the
+    largest angle, None for what suits the patch; scales: the smallest and the largest factor; shift_voxels: by how
+    much a patch is moved at most. foreground_fraction: of the patches of a batch, how many are centred on a
+    foreground voxel. crops_per_case: patches in a row that are cut from one case. weight_average: decay per
+    iteration of the averaged weights that become the model; 0 for none. warmup_iterations: of linear growth of the
+    rate. whole_validation_epochs: after each so many epochs the validation cases are predicted whole; 0 for never.
+    cached: keep the prepared cases in memory.
     """
 
     optimizer: str = "sgd"

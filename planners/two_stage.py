@@ -24,8 +24,8 @@ LOCATE = "locate"
 MOST_WINDOWS = 8
 """Of the locator, over a median case: two along each axis."""
 LOCATE_SHARE = 0.25
-"""Of the budget per fold and stage, for each training of the locator: there are at least three of them, and finding
-organs takes less than contouring them."""
+"""Of the budget per fold and stage, for each training of the locator: there are usually three of them for a fold, and
+finding organs takes less than contouring them."""
 
 
 @dataclass(frozen=True)

@@ -65,10 +65,10 @@ def _locator_training_decision(found: TwoStage, options: PlanningOptions) -> Dec
     return Decision(
         f"{LOCATE}.training",
         f"{plan.optimizer}, {plan.schedule}, {plan.loss}; {length}",
-        f"A training of the locator has {LOCATE_SHARE:.0%} of the budget per fold and stage.",
+        f"Where there is a budget per fold and stage, a training of the locator has {LOCATE_SHARE:.0%} of it.",
         numbers,
-        "All of it: at least three locators are trained, so that every case has boxes of one that has not seen it, and "
-        "finding organs takes less than contouring them.",
+        "All of it: usually three locators are trained for a fold, so that every case has boxes of one that has not "
+        "seen it, and finding organs takes less than contouring them.",
     )
 
 

@@ -65,7 +65,7 @@ class CompressTrainer:
         stages = [stage for stage in first_of_each_network(chain.job.stages) if stage.name in chain.stages]
         if not all(meets_size(stage, stage.network, options, expected_bytes(chain, stage)) for stage in stages):
             return True
-        LOGGER.info("No filter needs to be cut: %s reach --target-size alone.", " and ".join(followed_by(chain)))
+        LOGGER.info("No filter needs to be cut: %s will do for --target-size.", " and ".join(followed_by(chain)))
         return False
 
     def _tell_size(self) -> None:

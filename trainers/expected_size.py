@@ -27,7 +27,7 @@ def followed_by(chain: Chain) -> dict[str, Any]:
     if "quantization" in chain.methods:
         found["quantization"] = [options.levels, options.level_range]
     elif "int8" in chain.methods and options.quantization_aware:
-        found["quantization"] = [WEIGHT_LEVELS, None]
+        found["int8"] = [WEIGHT_LEVELS, None]
     return found
 
 
@@ -45,8 +45,9 @@ def expected_bytes(chain: Chain, stage: StagePlan) -> FileBytes | None:
     if "threshold_pruning" in methods:
         threshold, scale = methods["threshold_pruning"]
         zero_masked(network, threshold_masks(network, threshold, relative=scale == "layer"))
-    if "quantization" in methods:
-        quantize(network, QuantizationOptions(*methods["quantization"]))
+    levels = methods.get("quantization") or methods.get("int8")
+    if levels is not None:
+        quantize(network, QuantizationOptions(*levels))
     grids = bake(network)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / WEIGHTS

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoseg.compression.latency import Latency, measured_latency
-from autoseg.compression.report import REPORT, CompressionReport, NetworkMeasure, StepReport
+from autoseg.compression.report import REPORT, STEPS, CompressionReport, NetworkMeasure, StepReport
 from autoseg.errors import OptionError, ResourceError
 from autoseg.files import checksum, read_artefact, to_json, write_json
 from autoseg.inference.model_files import WEIGHTS
@@ -77,7 +77,7 @@ def write_report(chain: Chain, measures: StepMeasures, made: Sequence[StepReport
     report = CompressionReport(
         trainer=chain.trainer,
         source=chain.source.name,
-        made_from={str(path): checksum(chain.source / path) for path in files if path.parts[0] != "steps"},
+        made_from={str(path): checksum(chain.source / path) for path in files if path.parts[0] != STEPS},
         options=to_json(chain.compression),
         chosen=good.name,
         dice_before=made[0].dice,

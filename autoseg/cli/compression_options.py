@@ -81,7 +81,8 @@ def checked_for(trainer: str, options: CompressionOptions | None) -> Compression
 
     if trainer in COMPRESSING:
         options = options or CompressionOptions()
-        if options.quantization_aware and "int8" not in (*options.methods, trainer):
+        made = options.methods if trainer == "compress" else (trainer,)
+        if options.quantization_aware and "int8" not in made:
             raise OptionError(
                 "--quantization-aware is of int8, which is not made here.",
                 "Take --trainer int8, or compress with int8 among --methods.",

@@ -254,6 +254,10 @@ def _title(folder: Path) -> str:
     return " ".join(filter(None, (_kind(folder), folder.name.partition("__")[0].partition("-")[2])))
 
 
-def _place(folder: Path) -> tuple[int, str]:
+def _place(folder: Path) -> tuple[int, tuple[str, ...]]:
+    """By kind, then by trainer, without a tag first."""
     kinds = list(dict.fromkeys(KINDS.values()))
-    return kinds.index(_kind(folder)) if _kind(folder) in kinds else len(kinds), folder.name
+    return kinds.index(_kind(folder)) if _kind(folder) in kinds else len(kinds), (
+        *folder.name.partition("__")[0].partition("-"),
+        folder.name,
+    )

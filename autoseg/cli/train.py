@@ -146,6 +146,6 @@ def _tell(result: TrainingResult, dataset: str, arguments: argparse.Namespace) -
     if result.mean_dice is not None and len(result.fold_dice) > 1:
         print(f"mean over folds: {result.mean_dice:.4f}")
     print(f"model: {result.folder}")
-    trainer = f" --trainer {result.folder.name.partition('__')[0]}" if arguments.trainer or arguments.tag else ""
-    model = f"-d {dataset} -c {arguments.configuration}{trainer}{app.further(arguments)}"
+    trainer = result.folder.name.partition("__")[0]
+    model = f"-d {dataset} -c {arguments.configuration} --trainer {trainer}{app.further(arguments)}"
     print(f"next: autoseg_predict {model} -i IMAGES -o OUT")

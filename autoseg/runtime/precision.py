@@ -63,7 +63,7 @@ def choose_precision(
     try:
         return remembered("bf16", key, lambda: {"precision": precision_after(run_probe(request))})["precision"]
     except ChildError as error:
-        LOG.warning("bf16 was not tried: %s. This run computes in fp32.", error)
+        LOG.warning("bf16 could not be tried for a network: %s. Until the next command it computes in fp32.", error)
         _unanswered.add(checksum_of(key))
         return "fp32"
 

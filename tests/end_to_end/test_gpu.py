@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from autoseg.files import read_json
 from dataset_conversion.phantom import write_phantom_dataset
+from tests.commands import command
 from trainers import fitting
-
-
-def command(name: str, *arguments: object, root: Path) -> int:
-    return import_module(f"autoseg.cli.{name}").main([*map(str, arguments), "--root", str(root)])
 
 
 @pytest.mark.parametrize("compiled", [False, True])

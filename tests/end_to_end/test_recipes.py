@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from autoseg.files import read_json
 from autoseg.plans import read_plans
 from dataset_conversion.phantom import write_phantom_dataset
 from planners.recipes import RECIPES
+from tests.commands import command
 
 NAME = "Dataset001_Phantom"
 ORGANS = {"head_neck_thesis": "organ_brainstem", "liver_coarse_to_fine": "organ_liver"}
@@ -23,11 +23,6 @@ SMALL = {
         *("--validate-whole", 2),
     ],
 }
-
-
-def command(name: str, *arguments: object, root: Path) -> int:
-    main = importlib.import_module(f"autoseg.cli.{name}").main
-    return main([*map(str, arguments), "--root", str(root)])
 
 
 @pytest.fixture
