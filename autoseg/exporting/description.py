@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from autoseg.air import BLOCK_MM
 from autoseg.errors import OptionError
+from autoseg.geometry import Triple
 from autoseg.inference.chain import SURE_LOGIT
 from autoseg.inference.model_files import ModelFiles
 from autoseg.inference.options import PredictionOptions
 from autoseg.inference.predictor import Flipping
 from autoseg.inference.windows import SIGMA
-from autoseg.labels import Labels
+from autoseg.labels import Labels, organ_labels
+from autoseg.locating.boxes import OVERSIZE, SPECK
+from autoseg.locating.experience import FEWEST_CASES, LEAST_SPREAD_MM, SPREADS, Offset, joined, read_experience
+from autoseg.locating.regions import ROUNDING
 from autoseg.plans import AirRule, ChannelPlan, Ints, StagePlan
 from autoseg.postprocessing import Rule
 from autoseg.preprocessing.normalization import SMALLEST_SCALE
+from autoseg.preprocessing.region import is_mirrored
 from autoseg.preprocessing.resampling import ANISOTROPY_THRESHOLD
 
 DEPLOYMENT_SCHEMA = 1
@@ -73,6 +79,45 @@ class DeployedAir:
 
 
 @dataclass(frozen=True)
+class DeployedOrgan:
+    """An organ that is segmented in a region of its own. Lengths are along the volume's axes (z, y, x).
+
+    stage: whose networks do so. mirrored_along: the axis, in plan order, along which they see it mirrored, or None.
+    patch_mm: what one patch of them sees; the region has at least that. planned_mm: edges of a large one's box, as
+    planned; large_mm: as measured. margin_low_mm, margin_high_mm: around the located box. offsets: from the middles of
+    the other organs' boxes to its own, in the world's (x, y, z) of RAS.
+    """
+
+    name: str
+    stage: str
+    mirrored_along: int | None
+    patch_mm: Triple
+    planned_mm: Triple
+    large_mm: Triple
+    margin_low_mm: Triple
+    margin_high_mm: Triple
+    offsets: dict[str, Offset]
+
+
+@dataclass(frozen=True)
+class DeployedSearch:
+    """How organs are looked for.
+
+    speck: components with less than this share of the largest one's voxels do not count. oversize: a located box with
+    an edge over so many times the planned one is not believed. spreads: standard deviations around an expected place,
+    of at least least_spread_mm each. fewest_cases: an offset over fewer counts only where there is no other.
+    rounding_voxels: by which the largest region is rounded outwards.
+    """
+
+    speck: float = SPECK
+    oversize: float = OVERSIZE
+    spreads: float = SPREADS
+    least_spread_mm: float = LEAST_SPREAD_MM
+    fewest_cases: int = FEWEST_CASES
+    rounding_voxels: int = ROUNDING
+
+
+@dataclass(frozen=True)
 class Deployment:
     """model.json of an exported folder.
 
@@ -81,7 +126,8 @@ class Deployment:
     x) that becomes the networks' axis a. classes: label values by name; outputs: logits, one per class and, unless
     region_values says in which order overlapping regions are painted, one before them for the background. Images are
     resampled by cubic splines, logits and labels linearly; where voxels are anisotropy_threshold times as long along
-    one axis as along another, that axis takes the nearest slice. postprocessing: rules in order.
+    one axis as along another, that axis takes the nearest slice. postprocessing: rules in order. organs: where the
+    first stage locates organs, and the others segment them; else empty, and search is None.
     """
 
     format: str
@@ -97,6 +143,8 @@ class Deployment:
     region_values: Ints
     air: DeployedAir | None
     postprocessing: tuple[Rule, ...]
+    organs: tuple[DeployedOrgan, ...] = ()
+    search: DeployedSearch | None = None
     anisotropy_threshold: float = ANISOTROPY_THRESHOLD
     inputs: str = "image"
     logits: str = "logits"
@@ -126,16 +174,13 @@ def describe(
         region_values=labels.region_values,
         air=None if plans.air is None else _air(plans.air, labels),
         postprocessing=files.rules,
+        organs=tuple(_organs(files)),
+        search=DeployedSearch() if files.experience else None,
     )
 
 
 def check_describable(files: ModelFiles) -> None:
-    """Raise OptionError for organs that are segmented one by one, and for a normalisation that is somebody's own."""
-    if any(stage.region for stage in files.stages):
-        raise OptionError(
-            f"{files.configuration} segments organs one by one, which an exported folder cannot do.",
-            "Export another configuration, or predict with autoseg_predict.",
-        )
+    """Raise OptionError for a normalisation that is somebody's own."""
     unknown = [plan.scheme for plan in files.plans.channels if plan.scheme not in SCALES]
     if unknown:
         raise OptionError(f"The normalisation {unknown[0]} cannot be described.", f"Known: {', '.join(SCALES)}.")
@@ -155,7 +200,10 @@ def _channel(plan: ChannelPlan) -> DeployedChannel:
 
 def _stage(files: ModelFiles, stage: StagePlan, networks: tuple[str, ...], options: PredictionOptions) -> DeployedStage:
     wanted = stage.flips if options.flips is None else options.flips
-    flipping = Flipping.of(files.plans, files.labels, wanted, is_2d=stage.is_2d)
+    plans, labels = files.plans, files.labels
+    if stage.region is not None:
+        plans, labels = plans.of_organ(stage), organ_labels(labels)
+    flipping = Flipping.of(plans, labels, wanted, is_2d=stage.is_2d)
     return DeployedStage(
         stage.name,
         networks,
@@ -168,6 +216,29 @@ def _stage(files: ModelFiles, stage: StagePlan, networks: tuple[str, ...], optio
         flipping.partners,
         stage.previous_stage,
     )
+
+
+def _organs(files: ModelFiles) -> Iterator[DeployedOrgan]:
+    """In the order in which they are looked for."""
+    if not files.experience:
+        return
+    plans = files.plans
+    with_region = [(stage, stage.region) for stage in files.stages if stage.region is not None]
+    stages = {organ: (stage, region) for stage, region in with_region for organ in region.organs}
+    for name, known in joined([read_experience(path) for path in files.experience]).organs.items():
+        stage, region = stages[name]
+        lengths = tuple(edge * mm for edge, mm in zip(stage.patch_size, stage.spacing_mm, strict=True))
+        yield DeployedOrgan(
+            name=name,
+            stage=stage.name,
+            mirrored_along=plans.left_right_axis if is_mirrored(stage, name) else None,
+            patch_mm=plans.in_volume_order(lengths),
+            planned_mm=plans.in_volume_order(region.size_mm),
+            large_mm=known.size_mm,
+            margin_low_mm=known.margin_low_mm,
+            margin_high_mm=known.margin_high_mm,
+            offsets=known.offsets,
+        )
 
 
 def _air(rule: AirRule, labels: Labels) -> DeployedAir:

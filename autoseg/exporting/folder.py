@@ -21,6 +21,8 @@ FORMATS = {"onnx": ".onnx", "openvino": ".xml"}
 BACKENDS_OF = {"onnx": "onnxruntime", "openvino": "openvino"}
 DESCRIPTION = "model.json"
 SCRIPT = Path(__file__).with_name("segment.py")
+ORGANS = Path(__file__).with_name("organs.py")
+"""The part of the script for organs that are segmented one by one."""
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
 
 
@@ -52,7 +54,7 @@ def export_model(files: ModelFiles, export: Export, folder: Path, options: Predi
     (folder / DESCRIPTION).unlink(missing_ok=True)
     networks = {}
     for stage, paths in zip(files.stages, files.weights, strict=True):
-        if export.precision == "int8" and not find_int8(paths):
+        if export.precision == "int8" and not find_int8(paths, organ=stage.shared_as):
             raise OptionError(
                 f"The stage {stage.name} has no network in int8 that was accepted.",
                 "Make one with autoseg_train --trainer int8 --from FOLDER.",
@@ -64,7 +66,8 @@ def export_model(files: ModelFiles, export: Export, folder: Path, options: Predi
             names.append(name)
         networks[stage.name] = tuple(names)
     deployment = describe(files, networks, options, kind=export.format, precision=export.precision)
-    write_text(folder / SCRIPT.name, SCRIPT.read_text(encoding="utf-8"))
+    for script in (SCRIPT, ORGANS) if deployment.organs else (SCRIPT,):
+        write_text(folder / script.name, script.read_text(encoding="utf-8"))
     needed = ["numpy", "scipy", "nibabel", "SimpleITK", PACKAGES[export.format]]
     write_text(folder / "requirements.txt", "\n".join(needed) + "\n")
     write_json(folder / DESCRIPTION, deployment)
@@ -75,18 +78,18 @@ def _check_folder(folder: Path, files: ModelFiles) -> None:
     if folder.is_file():
         raise FileError(folder, "is a file.", "Give a folder for the exported model.")
     holds = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if holds and not holds <= {DESCRIPTION, "networks", SCRIPT.name, "requirements.txt"}:
+    if holds and not holds <= {DESCRIPTION, "networks", SCRIPT.name, ORGANS.name, "requirements.txt"}:
         raise FileError(folder, "holds other things than an exported model.", "Give a new folder.")
 
 
 def _write_network(weights: Path, stage: StagePlan, export: Export, path: Path) -> None:
     """One network in the format, whole or not at all."""
     if export.precision == "int8":
-        for source, target in zip(int8_files(weights), (path, path.with_suffix(".bin")), strict=True):
+        for source, target in zip(int8_files(weights, stage.shared_as), (path, path.with_suffix(".bin")), strict=True):
             with atomic_path(target) as temporary:
                 shutil.copyfile(source, temporary)
         return
-    network: Any = load_network(weights)
+    network: Any = load_network(weights, organ=stage.name)
     if export.format == "onnx":
         from autoseg.inference.backends.onnxruntime import exported
 

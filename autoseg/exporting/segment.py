@@ -10,6 +10,7 @@ model.json beside this file holds every number that is used here. Nothing of aut
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import json
 import math
@@ -17,13 +18,24 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 Network = Callable[[np.ndarray], np.ndarray]
 FOLDER = Path(__file__).parent
+
+
+class Grid(NamedTuple):
+    """Where voxels lie. spacing_mm: (z, y, x). steps: (3, 3), row a goes one voxel along axis a, in mm of the patient.
+
+    The patient's axes point to the right, to the front and to the head. origin_mm: of the first voxel's centre.
+    """
+
+    spacing_mm: tuple[float, ...]
+    steps: np.ndarray
+    origin_mm: np.ndarray
 
 
 def main() -> None:
@@ -34,27 +46,32 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     model = json.loads((FOLDER / "model.json").read_text(encoding="utf-8"))
-    image, spacing_mm, write = read(options.images)
+    image, grid, write = read(options.images)
     if len(image) != len(model["channels"]):
         sys.exit(f"The model takes {len(model['channels'])} channel(s), not {len(image)}.")
-    write(options.output, segment(image, spacing_mm, model, threads=options.threads))
+    write(options.output, segment(image, grid, model, threads=options.threads))
 
 
-def segment(image: np.ndarray, spacing_mm: Sequence[float], model: dict[str, Any], *, threads: int = 1) -> np.ndarray:
-    """Labels (z, y, x) int16 of an image (C, z, y, x), whose voxels measure spacing_mm (z, y, x)."""
+def segment(image: np.ndarray, grid: Grid, model: dict[str, Any], *, threads: int = 1) -> np.ndarray:
+    """Labels (z, y, x) int16 of an image (C, z, y, x)."""
     transpose = model["transpose"]
     turned = image.transpose(0, *[axis + 1 for axis in transpose]).astype(np.float32)
-    spacing = [spacing_mm[axis] for axis in transpose]
+    spacing = [grid.spacing_mm[axis] for axis in transpose]
     crop = nonzero_box(turned)
     cropped = np.ascontiguousarray(turned[(slice(None), *crop)])
     found: dict[str, np.ndarray] = {}
+    of_organs = {organ["stage"] for organ in model["organs"]}
     for stage in model["stages"]:
+        if stage["name"] in of_organs:
+            continue
         labels = np.zeros(turned.shape[1:], dtype=np.int16)
         previous = found[stage["previous_stage"]][crop] if stage["previous_stage"] else None
         labels[crop] = run_stage(cropped, spacing, previous, stage, model, threads)
         found[stage["name"]] = labels
     back = labels.transpose(np.argsort(transpose))
-    return clean(back, model, math.prod(spacing_mm))
+    if model["organs"]:
+        back = segment_organs(back, turned, grid, model, threads)
+    return clean(back, model, math.prod(grid.spacing_mm))
 
 
 def run_stage(
@@ -80,6 +97,46 @@ def run_stage(
     networks = [load(FOLDER / name, threads) for name in stage["networks"]]
     logits = slide(np.stack(prepared), networks, stage, model, is_air)
     return decide(logits, source, separate, model)
+
+
+def segment_organs(
+    located: np.ndarray, turned: np.ndarray, grid: Grid, model: dict[str, Any], threads: int
+) -> np.ndarray:
+    """Each organ around where it was located (labels on the volume's grid); turned: the image in plan order."""
+    organs = importlib.import_module("organs")  # beside this file
+    crop = nonzero_box(turned)
+    mask = nonzero_mask(turned) if any(channel["masked"] for channel in model["channels"]) else None
+    channels = [normalize(values, plan, mask, crop) for values, plan in zip(turned, model["channels"], strict=True)]
+    regions, not_found = organs.search(located, model, grid)
+    parts = [(organ, box, probability(channels, organ, box, grid, model, threads)) for organ, box in regions]
+    labels: np.ndarray = organs.merge(parts, model["classes"], located.shape)
+    for name, reason in (not_found | organs.unanswered(parts, labels, model["classes"])).items():
+        print(f"{name} was not found: {reason}", file=sys.stderr)
+    return labels
+
+
+def probability(
+    channels: Sequence[np.ndarray],
+    organ: dict[str, Any],
+    box: tuple[np.ndarray, np.ndarray],
+    grid: Grid,
+    model: dict[str, Any],
+    threads: int,
+) -> np.ndarray:
+    """That a voxel of a box (z, y, x) belongs to an organ. channels: normalised, each in plan order."""
+    transpose, stage = model["transpose"], {one["name"]: one for one in model["stages"]}[organ["stage"]]
+    inside = tuple(slice(box[0][axis], box[1][axis]) for axis in transpose)
+    parts, spacing = [values[inside] for values in channels], [grid.spacing_mm[axis] for axis in transpose]
+    source, target = parts[0].shape, stage["spacing_mm"]
+    shape = [max(1, round(s / t * n)) for n, s, t in zip(source, spacing, target, strict=True)]
+    separate = separate_axis(spacing, target, model["anisotropy_threshold"])
+    image = np.stack([resample_image(values, shape, separate) for values in parts])
+    mirror = [] if organ["mirrored_along"] is None else [organ["mirrored_along"] + 1]
+    networks = [load(FOLDER / name, threads) for name in stage["networks"]]
+    one_organ = {**model, "outputs": 2, "classes": {organ["name"]: [1]}, "region_values": []}
+    logits = np.flip(slide(np.flip(image, mirror), networks, stage, one_organ, None), mirror)
+    outside, within = (interpolate(channel, source, 1, separate) for channel in logits)
+    return (0.5 * (1 + np.tanh(0.5 * (within - outside)))).transpose(np.argsort(transpose))
 
 
 # Networks
@@ -203,10 +260,10 @@ def nonzero_mask(image: np.ndarray) -> np.ndarray:
     return ndimage.binary_fill_holes((image != 0).any(axis=0))
 
 
-def normalize(values: np.ndarray, plan: dict[str, Any], mask: np.ndarray | None) -> np.ndarray:
-    """A channel (z, y, x) brought to the scale that the networks know."""
+def normalize(values: np.ndarray, plan: dict[str, Any], mask: np.ndarray | None, part: Any = ...) -> np.ndarray:
+    """A channel (z, y, x) brought to the scale that the networks know. part: what of it the scale is taken from."""
     mask = mask if plan["masked"] else None
-    own = (values if mask is None else values[mask]).astype(np.float64)
+    own = (values[part] if mask is None else values[part][mask[part]]).astype(np.float64)
     shift, scale, result = 0.0, 1.0, values
     if plan["clip"] is not None:
         result = np.clip(result, np.float32(plan["clip"][0]), np.float32(plan["clip"][1]))
@@ -348,20 +405,19 @@ def kept(mask: np.ndarray, rule: dict[str, Any], voxel_mm3: float) -> np.ndarray
 Write = Callable[[Path, np.ndarray], None]
 
 
-def read(paths: Sequence[Path]) -> tuple[np.ndarray, tuple[float, ...], Write]:
-    """The channels (C, z, y, x), the spacing (z, y, x) in mm, and what writes labels on the same grid."""
+def read(paths: Sequence[Path]) -> tuple[np.ndarray, Grid, Write]:
+    """The channels (C, z, y, x), their grid, and what writes labels on it."""
     if all(path.name.endswith((".nii", ".nii.gz")) for path in paths):
         import nibabel
 
         images: list[Any] = [nibabel.load(path) for path in paths]
         affine = images[0].affine
-        edges = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
 
         def write_nifti(path: Path, labels: np.ndarray) -> None:
             nibabel.save(nibabel.Nifti1Image(labels.T, affine, dtype=np.int16), path)
 
         arrays = [np.asarray(image.dataobj, dtype=np.float32).T for image in images]
-        return np.stack(arrays), (float(edges[2]), float(edges[1]), float(edges[0])), write_nifti
+        return np.stack(arrays), grid_of(affine[:3, 2::-1].T, affine[:3, 3]), write_nifti
     import SimpleITK
 
     volumes = [SimpleITK.ReadImage(str(path)) for path in paths]
@@ -372,7 +428,15 @@ def read(paths: Sequence[Path]) -> tuple[np.ndarray, tuple[float, ...], Write]:
         SimpleITK.WriteImage(image, str(path), True)
 
     arrays = [SimpleITK.GetArrayFromImage(volume).astype(np.float32) for volume in volumes]
-    return np.stack(arrays), tuple(reversed(volumes[0].GetSpacing())), write_itk
+    to_patient = np.array([-1.0, -1.0, 1.0])  # its axes point to the left and to the back
+    columns = np.reshape(volumes[0].GetDirection(), (3, 3)) * volumes[0].GetSpacing()
+    return np.stack(arrays), grid_of(columns.T[::-1] * to_patient, volumes[0].GetOrigin() * to_patient), write_itk
+
+
+def grid_of(steps: np.ndarray, origin_mm: np.ndarray) -> Grid:
+    """The grid with these steps from voxel to voxel, (z, y, x) first."""
+    z, y, x = np.sqrt((steps**2).sum(axis=1)).tolist()
+    return Grid((z, y, x), np.asarray(steps, dtype=float), np.asarray(origin_mm, dtype=float))
 
 
 if __name__ == "__main__":

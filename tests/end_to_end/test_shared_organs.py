@@ -111,6 +111,15 @@ def test_organs_are_predicted_or_reported(root: Path, model: Path) -> None:
     assert {name for name, value in named.items() if value in values} | set(reported) == set(named) - {"background"}
 
 
+def test_every_organ_is_exported_as_a_network(model: Path, tmp_path: Path) -> None:
+    words = ["--format", "onnx", "--folds", 0, "-o", tmp_path]
+    assert command("export", model, *words, root=tmp_path) == 0
+    exported = sorted(path.name for path in (tmp_path / "networks").iterdir())
+    assert exported == sorted(f"{name}_fold_0.onnx" for name in plans_of(model).stages)
+    told = json.loads((tmp_path / "model.json").read_text())
+    assert {organ["name"] for organ in told["organs"]} == set(told["classes"])
+
+
 def test_both_ways_are_compared_by_one_command(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fixed = ["--set", "base-filters=8", "pooling=1", "patch-size=16,24,24", "two-stage=always"]
     words = ["1", "--vary", "organ-models=one-each,shared", *fixed, "--device", "cpu", "--budget", "60s"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,8 +20,10 @@ from autoseg.compression.quantization import QuantizationOptions, bake, quantize
 from autoseg.compression.weights import convolution_weights
 from autoseg.geometry import Geometry
 from autoseg.io import Volume
+from autoseg.locating.experience import Experience, Offset, OrganExperience, write_experience
+from autoseg.networks import build_network
 from autoseg.networks.storage import load_network, save_network
-from autoseg.plans import AirRule, ChannelPlan, Plans, read_plans, write_plans
+from autoseg.plans import AirRule, ChannelPlan, IntensityStatistics, Plans, RegionPlan, read_plans, write_plans
 from autoseg.postprocessing import KeptRule, Postprocessing, Rule, write_rules
 
 WITHOUT_US = """
@@ -31,6 +34,7 @@ sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 SHAPE = (22, 17, 19)
+LABELS = ("organ_left", "organ_right", "lesion")
 
 
 def image(seed: int = 0) -> np.ndarray:
@@ -108,6 +112,62 @@ def test_normalisation_air_flips_transposition_thick_slices_and_rules(write_mode
     thick = Geometry(SHAPE, (5.5, 1.6, 1.4), (3.0, -4.0, 5.0))
     assert main([str(folder), "--format", "openvino", "-o", str(exported), "--flips", "3", "--overlap", "0.3"]) == 0
     assert agreement(folder, exported, thick, image(), flips=3, overlap=0.3) > 0.9999
+
+
+def write_two_stages(folder: Path, write_model, *, planned_mm: float, never: str | None) -> None:
+    """Two folds of a locator, a pair that shares a network, and a lesion. never: the class that is not located."""
+    threes, near = (3.0, 2.0, 2.5), Offset((1.0, -2.0, 3.0), (1.5, 2.0, 0.5), 5)
+    write_model(folder)
+    whole = read_plans(folder / "plans.json").stages["3d_fullres"]
+    organ = replace(whole, network=replace(whole.network, out_channels=2), spacing_mm=(1.3, 1.4, 1.5))
+    pair = RegionPlan(("organ_left", "organ_right"), (planned_mm,) * 3, threes)
+    stages = {
+        "locate": replace(whole, name="locate", spacing_mm=(2.0, 1.9, 1.8)),
+        "organ_pair": replace(organ, name="organ_pair", region=pair),
+        "organ_lesion": replace(organ, name="organ_lesion", region=RegionPlan(("lesion",), (20.0, 18.0, 16.0), threes)),
+    }
+    changed(
+        folder,
+        stages=stages,
+        configurations={"3d_two_stage": tuple(stages)},
+        transpose=(1, 0, 2),
+        mirror_axes=(0, 2),
+        left_right_axis=2,
+        left_right_pairs=(("organ_left", "organ_right"),),
+        channels=(ChannelPlan("MR", "zscore", IntensityStatistics(0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0), masked=True),),
+    )
+    shutil.rmtree(folder / "fold_0")
+    for fold in ("0", "1"):
+        for number, (name, stage) in enumerate(stages.items()):
+            torch.manual_seed(10 * number + int(fold))
+            network = build_network(stage.network)
+            if name == "locate" and never is not None:
+                with torch.no_grad():
+                    network.decoder.heads[0].bias[1 + LABELS.index(never)] = -100
+            save_network(folder / "stages" / name / f"fold_{fold}" / "model.safetensors", network)
+        found = {}
+        for name in LABELS:
+            offsets = {other: near for other in LABELS if other != name}
+            found[name] = OrganExperience(threes, (1.0 + int(fold), 2.0, 2.0), (9.0, 8.0, 7.0), offsets, 5, 4, 4)
+        write_experience(folder / f"fold_{fold}" / "organs.json", Experience(found))
+
+
+@pytest.mark.parametrize(
+    ("planned_mm", "never", "kind"),
+    [(30.0, None, "onnx"), (30.0, "lesion", "openvino"), (4.0, "organ_left", "openvino")],
+    ids=["located", "missed", "oversized"],
+)
+def test_organs_one_by_one(planned_mm: float, never: str | None, kind: str, write_model, tmp_path: Path) -> None:
+    folder, exported = tmp_path / "model__3d_two_stage", tmp_path / "exported"
+    write_two_stages(folder, write_model, planned_mm=planned_mm, never=never)
+    assert main([str(folder), "--format", kind, "-o", str(exported)]) == 0
+    assert (exported / "organs.py").exists()
+    turned = Geometry(SHAPE, (1.2, 1.6, 1.4), (3.0, -4.0, 5.0), ((0, 0, 1.0), (0, -1.0, 0), (-1.0, 0, 0)))
+    assert agreement(folder, exported, turned, image()) > 0.9999
+    rules = (KeptRule(Rule("largest_component", "organ_right"), 0.5, 0.6),)
+    write_rules(folder / "postprocessing.json", Postprocessing(rules, 3))
+    assert main([str(folder), "--format", kind, "-o", str(exported), "--flips", "none"]) == 0
+    assert agreement(folder, exported, turned, image(1), flips="none") > 0.9999
 
 
 @pytest.mark.parametrize("scheme", ["zscore", "rescale", "clip"])

@@ -1,0 +1,141 @@
+"""Where each organ is looked for, and how what its network found there becomes labels: the second half of segment.py.
+
+A box is its first voxel and the one after its last, two arrays (z, y, x). Numbers are those of model.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+Box = tuple[np.ndarray, np.ndarray]
+Part = tuple[dict[str, Any], Box, np.ndarray]
+NOWHERE = "the locator found neither it nor an organ that tells where it should be"
+OUTSIDE = "the locator did not find it, and its expected place lies outside the volume"
+MISSED = "the locator did not find it, and its own network found nothing at its expected place"
+NOTHING = "the locator found it, but its own network found nothing in its region"
+OVERRULED = "other organs are likelier everywhere in its region"
+
+
+def search(
+    located: np.ndarray, model: dict[str, Any], grid: Any
+) -> tuple[list[tuple[dict[str, Any], Box]], dict[str, str]]:
+    """The regions of the organs of model.json, and why others have none. located: labels (z, y, x); grid: its Grid."""
+    found, oversized = boxes(located, model, grid)
+    regions, nowhere = [], {}
+    for organ in model["organs"]:
+        name = organ["name"]
+        if name in found:
+            box: Box | None = with_margins(found[name], organ, grid)
+        else:
+            box = expected(organ, found, model["search"], grid) or oversized.get(name)
+        if box is None:
+            nowhere[name] = NOWHERE
+            continue
+        box = clipped(box, located.shape)
+        if (box[1] - box[0]).min() < 1:
+            nowhere[name] = OUTSIDE
+            continue
+        patch = np.maximum(1, (np.divide(organ["patch_mm"], grid.spacing_mm) + 1e-6).astype(int))
+        box = middle(box, largest(organ, patch, model["search"], grid, located.shape))
+        regions.append(({**organ, "is_found": name in found}, placed(box, patch, located.shape)))
+    return regions, nowhere
+
+
+def boxes(located: np.ndarray, model: dict[str, Any], grid: Any) -> tuple[dict[str, Box], dict[str, Box]]:
+    """Of each class the box of its large components, and those that are too large for the organ."""
+    found, oversized = {}, {}
+    planned = {organ["name"]: organ["planned_mm"] for organ in model["organs"]}
+    for name, (value,) in model["classes"].items():
+        components, count = ndimage.label(located == value, np.ones((3, 3, 3)))
+        if not count:
+            continue
+        sizes = np.bincount(components.ravel())[1:]
+        kept = np.isin(components, np.flatnonzero(sizes >= model["search"]["speck"] * sizes.max()) + 1)
+        at = np.argwhere(kept)
+        box = at.min(axis=0), at.max(axis=0) + 1
+        edges_mm = (box[1] - box[0]) * np.asarray(grid.spacing_mm)
+        is_large = (edges_mm > model["search"]["oversize"] * np.asarray(planned[name])).any()
+        (oversized if is_large else found)[name] = box
+    return found, oversized
+
+
+def with_margins(box: Box, organ: dict[str, Any], grid: Any) -> Box:
+    """A box grown by what the locator was found to miss."""
+    margins = np.divide([organ["margin_low_mm"], organ["margin_high_mm"]], grid.spacing_mm)
+    low, high = np.ceil(margins).astype(int)
+    return box[0] - low, box[1] + high
+
+
+def expected(organ: dict[str, Any], found: Mapping[str, Box], rules: dict[str, Any], grid: Any) -> Box | None:
+    """Where the organs that were found say that it is: each by its mean offset, weighed by the inverse variance."""
+    votes = {name: organ["offsets"][name] for name in found if name in organ["offsets"]}
+    votes = {name: vote for name, vote in votes.items() if vote["cases"] >= rules["fewest_cases"]} or votes
+    if not votes:
+        return None
+    places = np.array(
+        [(np.add(*found[name]) - 1) / 2 @ grid.steps + grid.origin_mm + vote["mean_mm"] for name, vote in votes.items()]
+    )
+    variances = np.maximum([vote["spread_mm"] for vote in votes.values()], rules["least_spread_mm"]) ** 2
+    weights = (1 / variances) / (1 / variances).sum(axis=0)
+    spread = np.sqrt((weights * variances).sum(axis=0))
+    centre = ((weights * places).sum(axis=0) - grid.origin_mm) @ np.linalg.inv(grid.steps)
+    spacing = np.asarray(grid.spacing_mm)
+    along_axes = np.abs(grid.steps / spacing[:, None]) @ spread
+    half = (np.asarray(organ["large_mm"]) / 2 + rules["spreads"] * along_axes) / spacing
+    return np.floor(centre - half + 0.5).astype(int), np.ceil(centre + half + 0.5).astype(int)
+
+
+def largest(
+    organ: dict[str, Any], patch: np.ndarray, rules: dict[str, Any], grid: Any, shape: Sequence[int]
+) -> np.ndarray:
+    """The most voxels that its region has."""
+    believed = rules["oversize"] * np.asarray(organ["planned_mm"]) + organ["margin_low_mm"] + organ["margin_high_mm"]
+    spread = max([rules["least_spread_mm"], *(max(vote["spread_mm"]) for vote in organ["offsets"].values())])
+    edges_mm = np.maximum(believed, np.asarray(organ["large_mm"]) + 2 * rules["spreads"] * spread)
+    edges = np.ceil(edges_mm / grid.spacing_mm).astype(int) + rules["rounding_voxels"]
+    return np.minimum(np.maximum(patch, np.minimum(edges, shape)), shape)
+
+
+def clipped(box: Box, shape: Sequence[int]) -> Box:
+    """The part of a box inside the volume, perhaps empty."""
+    start = np.clip(box[0], 0, shape)
+    return start, np.maximum(start, np.minimum(box[1], shape))
+
+
+def middle(box: Box, most: np.ndarray) -> Box:
+    """The middle of a box, of at most these edges."""
+    edges = np.minimum(box[1] - box[0], most)
+    start = box[0] + (box[1] - box[0] - edges) // 2
+    return start, start + edges
+
+
+def placed(box: Box, least: np.ndarray, shape: Sequence[int]) -> Box:
+    """A box widened evenly to the least edges, and moved into the volume."""
+    edges = box[1] - box[0]
+    lengths = np.minimum(np.maximum(edges, least), shape)
+    start = np.minimum(np.maximum(box[0] - (lengths - edges) // 2, 0), np.subtract(shape, lengths))
+    return start, start + lengths
+
+
+def merge(parts: Sequence[Part], classes: Mapping[str, Sequence[int]], shape: Sequence[int]) -> np.ndarray:
+    """Labels (z, y, x): the organ of the highest probability above one half, the earlier one on a tie."""
+    labels, best = np.zeros(shape, np.int16), np.full(shape, 0.5, np.float32)
+    for organ, (start, stop), probability in parts:
+        where = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        wins = probability > best[where]
+        labels[where][wins], best[where][wins] = classes[organ["name"]][0], probability[wins]
+    return labels
+
+
+def unanswered(parts: Sequence[Part], labels: np.ndarray, classes: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    """Why organs that have a region are not among the labels."""
+    reasons = {}
+    for organ, _, probability in parts:
+        if not (labels == classes[organ["name"]][0]).any():
+            nothing = NOTHING if organ["is_found"] else MISSED
+            reasons[organ["name"]] = OVERRULED if probability.max() > 0.5 else nothing
+    return reasons
