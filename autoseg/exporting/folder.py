@@ -66,6 +66,7 @@ def export_model(files: ModelFiles, export: Export, folder: Path, options: Predi
             names.append(name)
         networks[stage.name] = tuple(names)
     deployment = describe(files, networks, options, kind=export.format, precision=export.precision)
+    (folder / ORGANS.name).unlink(missing_ok=True)
     for script in (SCRIPT, ORGANS) if deployment.organs else (SCRIPT,):
         write_text(folder / script.name, script.read_text(encoding="utf-8"))
     needed = ["numpy", "scipy", "nibabel", "SimpleITK", PACKAGES[export.format]]
@@ -78,7 +79,7 @@ def _check_folder(folder: Path, files: ModelFiles) -> None:
     if folder.is_file():
         raise FileError(folder, "is a file.", "Give a folder for the exported model.")
     holds = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if holds and not holds <= {DESCRIPTION, "networks", SCRIPT.name, ORGANS.name, "requirements.txt"}:
+    if holds and not holds <= {DESCRIPTION, "networks", SCRIPT.name, ORGANS.name, "requirements.txt", "__pycache__"}:
         raise FileError(folder, "holds other things than an exported model.", "Give a new folder.")
 
 

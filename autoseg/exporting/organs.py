@@ -18,6 +18,7 @@ OUTSIDE = "the locator did not find it, and its expected place lies outside the 
 MISSED = "the locator did not find it, and its own network found nothing at its expected place"
 NOTHING = "the locator found it, but its own network found nothing in its region"
 OVERRULED = "other organs are likelier everywhere in its region"
+REMOVED = "postprocessing removed it"
 
 
 def search(
@@ -47,16 +48,19 @@ def search(
 
 def boxes(located: np.ndarray, model: dict[str, Any], grid: Any) -> tuple[dict[str, Box], dict[str, Box]]:
     """Of each class the box of its large components, and those that are too large for the organ."""
-    found, oversized = {}, {}
+    found: dict[str, Box] = {}
+    oversized: dict[str, Box] = {}
     planned = {organ["name"]: organ["planned_mm"] for organ in model["organs"]}
+    parts = ndimage.find_objects(located)
     for name, (value,) in model["classes"].items():
-        components, count = ndimage.label(located == value, np.ones((3, 3, 3)))
-        if not count:
+        part = parts[value - 1] if value <= len(parts) else None
+        if part is None:
             continue
+        components, _ = ndimage.label(located[part] == value, np.ones((3, 3, 3)))
         sizes = np.bincount(components.ravel())[1:]
-        kept = np.isin(components, np.flatnonzero(sizes >= model["search"]["speck"] * sizes.max()) + 1)
-        at = np.argwhere(kept)
-        box = at.min(axis=0), at.max(axis=0) + 1
+        at = np.argwhere(np.isin(components, np.flatnonzero(sizes >= model["search"]["speck"] * sizes.max()) + 1))
+        first = np.array([axis.start for axis in part])
+        box = first + at.min(axis=0), first + at.max(axis=0) + 1
         edges_mm = (box[1] - box[0]) * np.asarray(grid.spacing_mm)
         is_large = (edges_mm > model["search"]["oversize"] * np.asarray(planned[name])).any()
         (oversized if is_large else found)[name] = box
@@ -131,11 +135,15 @@ def merge(parts: Sequence[Part], classes: Mapping[str, Sequence[int]], shape: Se
     return labels
 
 
-def unanswered(parts: Sequence[Part], labels: np.ndarray, classes: Mapping[str, Sequence[int]]) -> dict[str, str]:
-    """Why organs that have a region are not among the labels."""
+def unanswered(
+    parts: Sequence[Part], labels: np.ndarray, cleaned: np.ndarray, classes: Mapping[str, Sequence[int]]
+) -> dict[str, str]:
+    """Why organs that have a region are not among the labels, or not any more once they were cleaned."""
     reasons = {}
     for organ, _, probability in parts:
-        if not (labels == classes[organ["name"]][0]).any():
-            nothing = NOTHING if organ["is_found"] else MISSED
-            reasons[organ["name"]] = OVERRULED if probability.max() > 0.5 else nothing
+        name, (value,) = organ["name"], classes[organ["name"]]
+        if not (labels == value).any():
+            reasons[name] = OVERRULED if probability.max() > 0.5 else NOTHING if organ["is_found"] else MISSED
+        elif not (cleaned == value).any():
+            reasons[name] = REMOVED
     return reasons

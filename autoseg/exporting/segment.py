@@ -70,7 +70,7 @@ def segment(image: np.ndarray, grid: Grid, model: dict[str, Any], *, threads: in
         found[stage["name"]] = labels
     back = labels.transpose(np.argsort(transpose))
     if model["organs"]:
-        back = segment_organs(back, turned, grid, model, threads)
+        return segment_organs(back, turned, grid, model, threads)
     return clean(back, model, math.prod(grid.spacing_mm))
 
 
@@ -103,16 +103,19 @@ def segment_organs(
     located: np.ndarray, turned: np.ndarray, grid: Grid, model: dict[str, Any], threads: int
 ) -> np.ndarray:
     """Each organ around where it was located (labels on the volume's grid); turned: the image in plan order."""
-    organs = importlib.import_module("organs")  # beside this file
+    sys.path.insert(0, str(FOLDER))
+    sys.dont_write_bytecode = True
+    organs = importlib.import_module("organs")
     crop = nonzero_box(turned)
     mask = nonzero_mask(turned) if any(channel["masked"] for channel in model["channels"]) else None
     channels = [normalize(values, plan, mask, crop) for values, plan in zip(turned, model["channels"], strict=True)]
     regions, not_found = organs.search(located, model, grid)
     parts = [(organ, box, probability(channels, organ, box, grid, model, threads)) for organ, box in regions]
     labels: np.ndarray = organs.merge(parts, model["classes"], located.shape)
-    for name, reason in (not_found | organs.unanswered(parts, labels, model["classes"])).items():
+    cleaned = clean(labels, model, math.prod(grid.spacing_mm))
+    for name, reason in (not_found | organs.unanswered(parts, labels, cleaned, model["classes"])).items():
         print(f"{name} was not found: {reason}", file=sys.stderr)
-    return labels
+    return cleaned
 
 
 def probability(
@@ -136,7 +139,9 @@ def probability(
     one_organ = {**model, "outputs": 2, "classes": {organ["name"]: [1]}, "region_values": []}
     logits = np.flip(slide(np.flip(image, mirror), networks, stage, one_organ, None), mirror)
     outside, within = (interpolate(channel, source, 1, separate) for channel in logits)
-    return (0.5 * (1 + np.tanh(0.5 * (within - outside)))).transpose(np.argsort(transpose))
+    highest = np.maximum(outside, within)
+    powers = np.exp(outside - highest), np.exp(within - highest)
+    return (powers[1] / (powers[0] + powers[1])).transpose(np.argsort(transpose))
 
 
 # Networks
