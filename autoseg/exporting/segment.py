@@ -134,7 +134,7 @@ def probability(
     shape = [max(1, round(s / t * n)) for n, s, t in zip(source, spacing, target, strict=True)]
     separate = separate_axis(spacing, target, model["anisotropy_threshold"])
     image = np.stack([resample_image(values, shape, separate) for values in parts])
-    mirror = [] if organ["mirrored_along"] is None else [organ["mirrored_along"] + 1]
+    mirror: tuple[int, ...] = () if organ["mirrored_along"] is None else (organ["mirrored_along"] + 1,)
     networks = [load(FOLDER / name, threads) for name in stage["networks"]]
     one_organ = {**model, "outputs": 2, "classes": {organ["name"]: [1]}, "region_values": []}
     logits = np.flip(slide(np.flip(image, mirror), networks, stage, one_organ, None), mirror)
