@@ -97,22 +97,6 @@ def test_organs_are_predicted_or_reported_with_the_reason(root: Path, model: Pat
     assert all(len(reason) > 10 for reason in reported.values())
 
 
-def test_one_volume_is_predicted_by_what_was_measured_after_training(
-    root: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("trainers.validating.EXPECTED_VOLUMES", 10**7)  # of networks so small
-    monkeypatch.setattr(choice, "ask", lambda request: answer(request).trials)
-    for path in (*model.glob("**/fold_0/summary.json"), *model.glob("**/fold_0/validation/*")):
-        path.unlink()
-    assert command(*TRAIN, root=root) == 0
-    images, out = root / "raw" / NAME / "imagesTs", root / "out_measured"
-    predict = ["predict", "-d", 1, "-c", "3d_two_stage", "--threads", 1, "-i", images, "-o", out]
-    assert command(*predict, root=root) == 0
-    (engines,) = json.loads((out / "autoseg_prediction.json").read_text())["engines"]
-    assert len(engines) == 1 + len(organ_stages(model))
-    assert all("times as fast" in engine["reason"] for engine in engines), engines
-
-
 def test_a_model_of_two_stages_and_another_are_averaged(root: Path, model: Path, tmp_path: Path) -> None:
     again = tmp_path / model.name
     again.symlink_to(model)
@@ -142,3 +126,19 @@ def test_plans_without_two_stages_say_how_to_force_them(root: Path, capsys: pyte
     assert command(*plan, "--budget", "60s", root=root) == 0
     assert command("train", 1, "3d_two_stage", "--plans-name", "flat", root=root) == 2
     assert "--two-stage always" in capsys.readouterr().err
+
+
+def test_one_volume_is_predicted_by_what_was_measured_after_training(
+    root: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.validating.EXPECTED_VOLUMES", 10**7)  # of networks so small
+    monkeypatch.setattr(choice, "ask", lambda request: answer(request).trials)
+    for path in (*model.glob("**/fold_0/summary.json"), *model.glob("**/fold_0/validation/*")):
+        path.unlink()
+    assert command(*TRAIN, root=root) == 0
+    images, out = root / "raw" / NAME / "imagesTs", root / "out_measured"
+    predict = ["predict", "-d", 1, "-c", "3d_two_stage", "--threads", 1, "-i", images, "-o", out]
+    assert command(*predict, root=root) == 0
+    (engines,) = json.loads((out / "autoseg_prediction.json").read_text())["engines"]
+    assert len(engines) == 1 + len(organ_stages(model))
+    assert all("times as fast" in engine["reason"] for engine in engines), engines
