@@ -96,10 +96,8 @@ class Validation:
 
     def predictor(self) -> StagePredictor:
         """The finished network, ready to predict the prepared cases of its stage."""
-        path, further = (
-            self.task.model_file,
-            further_volumes(self.settings, share=self.task.stage.training.budget_share),
-        )
+        path, share = self.task.model_file, self.task.stage.training.budget_share
+        further = further_volumes(self.settings, share=share)
         network = load_network(path, device=self.settings.device)
         return self.whole.predictor(network, further_volumes=further, int8=find_int8([path]))
 

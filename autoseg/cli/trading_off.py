@@ -256,8 +256,6 @@ def _title(folder: Path) -> str:
 
 def _place(folder: Path) -> tuple[int, tuple[str, ...]]:
     """By kind, then by trainer, without a tag first."""
-    kinds = list(dict.fromkeys(KINDS.values()))
-    return kinds.index(_kind(folder)) if _kind(folder) in kinds else len(kinds), (
-        *folder.name.partition("__")[0].partition("-"),
-        folder.name,
-    )
+    kinds, kind = list(dict.fromkeys(KINDS.values())), _kind(folder)
+    number = kinds.index(kind) if kind in kinds else len(kinds)
+    return number, (*folder.name.partition("__")[0].partition("-"), folder.name)

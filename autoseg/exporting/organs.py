@@ -1,10 +1,13 @@
-"""Where each organ is looked for, and how what its network found there becomes labels: the second half of segment.py.
+"""Organs one by one, each in a region of its own: the second half of segment.py, which finds this file beside it.
 
 A box is its first voxel and the one after its last, two arrays (z, y, x). Numbers are those of model.json.
 """
 
 from __future__ import annotations
 
+import importlib
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +22,51 @@ MISSED = "the locator did not find it, and its own network found nothing at its 
 NOTHING = "the locator found it, but its own network found nothing in its region"
 OVERRULED = "other organs are likelier everywhere in its region"
 REMOVED = "postprocessing removed it"
+
+
+def segment_organs(
+    located: np.ndarray, turned: np.ndarray, grid: Any, model: dict[str, Any], threads: int
+) -> np.ndarray:
+    """Labels (z, y, x) of each organ around where it was located; turned: the image in plan order, grid: a Grid."""
+    script: Any = importlib.import_module("segment")
+    crop = script.nonzero_box(turned)
+    mask = script.nonzero_mask(turned) if any(channel["masked"] for channel in model["channels"]) else None
+    plans = model["channels"]
+    channels = [script.normalize(values, plan, mask, crop) for values, plan in zip(turned, plans, strict=True)]
+    regions, not_found = search(located, model, grid)
+    parts = [(organ, box, probability(script, channels, organ, box, grid, model, threads)) for organ, box in regions]
+    labels = merge(parts, model["classes"], located.shape)
+    cleaned: np.ndarray = script.clean(labels, model, math.prod(grid.spacing_mm))
+    for name, reason in (not_found | unanswered(parts, labels, cleaned, model["classes"])).items():
+        print(f"{name} was not found: {reason}", file=sys.stderr)
+    return cleaned
+
+
+def probability(
+    script: Any,
+    channels: Sequence[np.ndarray],
+    organ: dict[str, Any],
+    box: Box,
+    grid: Any,
+    model: dict[str, Any],
+    threads: int,
+) -> np.ndarray:
+    """That a voxel of a box belongs to an organ. script: segment.py. channels: normalised, each in plan order."""
+    transpose, stage = model["transpose"], {one["name"]: one for one in model["stages"]}[organ["stage"]]
+    inside = tuple(slice(box[0][axis], box[1][axis]) for axis in transpose)
+    parts, spacing = [values[inside] for values in channels], [grid.spacing_mm[axis] for axis in transpose]
+    source, target = parts[0].shape, stage["spacing_mm"]
+    shape = [max(1, round(s / t * n)) for n, s, t in zip(source, spacing, target, strict=True)]
+    separate = script.separate_axis(spacing, target, model["anisotropy_threshold"])
+    image = np.stack([script.resample_image(values, shape, separate) for values in parts])
+    mirror: tuple[int, ...] = () if organ["mirrored_along"] is None else (organ["mirrored_along"] + 1,)
+    networks = [script.load(script.FOLDER / name, threads) for name in stage["networks"]]
+    one_organ = {**model, "outputs": 2, "classes": {organ["name"]: [1]}, "region_values": []}
+    logits = np.flip(script.slide(np.flip(image, mirror), networks, stage, one_organ, None), mirror)
+    outside, within = (script.interpolate(channel, source, 1, separate) for channel in logits)
+    highest = np.maximum(outside, within)
+    powers = np.exp(outside - highest), np.exp(within - highest)
+    return np.asarray(powers[1] / (powers[0] + powers[1])).transpose(np.argsort(transpose))
 
 
 def search(

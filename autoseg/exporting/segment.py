@@ -70,7 +70,10 @@ def segment(image: np.ndarray, grid: Grid, model: dict[str, Any], *, threads: in
         found[stage["name"]] = labels
     back = labels.transpose(np.argsort(transpose))
     if model["organs"]:
-        return segment_organs(back, turned, grid, model, threads)
+        sys.path.insert(0, str(FOLDER))
+        sys.dont_write_bytecode = True
+        organs: Any = importlib.import_module("organs")
+        return organs.segment_organs(back, turned, grid, model, threads)
     return clean(back, model, math.prod(grid.spacing_mm))
 
 
@@ -97,51 +100,6 @@ def run_stage(
     networks = [load(FOLDER / name, threads) for name in stage["networks"]]
     logits = slide(np.stack(prepared), networks, stage, model, is_air)
     return decide(logits, source, separate, model)
-
-
-def segment_organs(
-    located: np.ndarray, turned: np.ndarray, grid: Grid, model: dict[str, Any], threads: int
-) -> np.ndarray:
-    """Each organ around where it was located (labels on the volume's grid); turned: the image in plan order."""
-    sys.path.insert(0, str(FOLDER))
-    sys.dont_write_bytecode = True
-    organs = importlib.import_module("organs")
-    crop = nonzero_box(turned)
-    mask = nonzero_mask(turned) if any(channel["masked"] for channel in model["channels"]) else None
-    channels = [normalize(values, plan, mask, crop) for values, plan in zip(turned, model["channels"], strict=True)]
-    regions, not_found = organs.search(located, model, grid)
-    parts = [(organ, box, probability(channels, organ, box, grid, model, threads)) for organ, box in regions]
-    labels: np.ndarray = organs.merge(parts, model["classes"], located.shape)
-    cleaned = clean(labels, model, math.prod(grid.spacing_mm))
-    for name, reason in (not_found | organs.unanswered(parts, labels, cleaned, model["classes"])).items():
-        print(f"{name} was not found: {reason}", file=sys.stderr)
-    return cleaned
-
-
-def probability(
-    channels: Sequence[np.ndarray],
-    organ: dict[str, Any],
-    box: tuple[np.ndarray, np.ndarray],
-    grid: Grid,
-    model: dict[str, Any],
-    threads: int,
-) -> np.ndarray:
-    """That a voxel of a box (z, y, x) belongs to an organ. channels: normalised, each in plan order."""
-    transpose, stage = model["transpose"], {one["name"]: one for one in model["stages"]}[organ["stage"]]
-    inside = tuple(slice(box[0][axis], box[1][axis]) for axis in transpose)
-    parts, spacing = [values[inside] for values in channels], [grid.spacing_mm[axis] for axis in transpose]
-    source, target = parts[0].shape, stage["spacing_mm"]
-    shape = [max(1, round(s / t * n)) for n, s, t in zip(source, spacing, target, strict=True)]
-    separate = separate_axis(spacing, target, model["anisotropy_threshold"])
-    image = np.stack([resample_image(values, shape, separate) for values in parts])
-    mirror: tuple[int, ...] = () if organ["mirrored_along"] is None else (organ["mirrored_along"] + 1,)
-    networks = [load(FOLDER / name, threads) for name in stage["networks"]]
-    one_organ = {**model, "outputs": 2, "classes": {organ["name"]: [1]}, "region_values": []}
-    logits = np.flip(slide(np.flip(image, mirror), networks, stage, one_organ, None), mirror)
-    outside, within = (interpolate(channel, source, 1, separate) for channel in logits)
-    highest = np.maximum(outside, within)
-    powers = np.exp(outside - highest), np.exp(within - highest)
-    return (powers[1] / (powers[0] + powers[1])).transpose(np.argsort(transpose))
 
 
 # Networks
