@@ -12,7 +12,7 @@ from autoseg.cli.variants import option_and_text
 EPILOG = """examples:
   autoseg_compare 10 --vary pooling=2,3,4 --budget 30m
   autoseg_compare 10 --vary loss=dice,ce,focal --set recipe=head_neck_thesis --folds 0 1 --seeds 0 1 2
-  autoseg_compare 10 --vary configuration=3d_fullres,3d_cascade --budget 1h -i IMAGES --labels LABELS
+  autoseg_compare 10 --vary configuration=3d_fullres,3d_cascade --total 1h -i IMAGES --labels LABELS
   autoseg_compare 10 --vary patch-size=32,32,32/48,48,48 --dry-run
   autoseg_compare 10 --trade-off -c 3d_lowres -i IMAGES --labels LABELS      what is trained, by every engine
 
@@ -35,7 +35,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--set", type=option_and_text, nargs="+", default=(), metavar="NAME=VALUE", help="options of all variants"
     )
     parser.add_argument("-c", "--configuration", metavar="NAME", help="to train (default: what planning suggests)")
-    parser.add_argument("--budget", type=app.seconds, help="time of each training: 30m (CPU: 1h)")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--budget", type=app.seconds, help="time of each training: 30m (CPU: 1h)")
+    budget.add_argument("--total", type=app.seconds, help="time of all trainings of a variant together, in its place")
     parser.add_argument("--folds", nargs="+", default=("0",), metavar="N", help="folds to train of each (default: 0)")
     parser.add_argument("--seeds", nargs="+", type=int, default=(0,), metavar="N", help="seeds of each (default: 0)")
     parser.add_argument("-i", "--images", type=Path, metavar="FOLDER", help="test images, in place of validation cases")
@@ -120,6 +122,7 @@ def _check(arguments: argparse.Namespace) -> None:
     given = {
         "--set": arguments.set,
         "--budget": arguments.budget,
+        "--total": arguments.total,
         "--memory": arguments.memory,
         "--seeds": arguments.seeds != (0,),
     }

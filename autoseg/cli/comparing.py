@@ -31,21 +31,28 @@ from autoseg.plans import TWO_STAGE, Plans, read_plans, write_plans
 from autoseg.training.reporting import duration
 from autoseg.workspace import Workspace
 
+TOTAL_TOLERANCE = 0.01
+"""By how much the trainings of a variant may miss the time that they have together, as a share of it."""
+MOST_PLANNED = 4
+"""How often plans are made for another budget until their trainings take that time; twice where the stages stay."""
+
 
 @dataclass(frozen=True)
 class Settings:
     """What all variants share, as it was when the comparison began; a later run with another is refused.
 
-    what: the option that is varied. options: of all variants. memory_bytes: that all are planned for.
+    what: the option that is varied. options: of all variants. budget_seconds: of each training, or total_seconds: of
+    all trainings of a variant with a seed. memory_bytes: that all are planned for.
     """
 
     what: str
     options: dict[str, str]
     configuration: str | None
     budget_seconds: float | None
+    total_seconds: float | None
     device: str
     memory_bytes: int
-    schema: int = 1
+    schema: int = 2
 
 
 @dataclass(frozen=True)
@@ -57,20 +64,30 @@ class Run:
     plans: Plans
     trainer: Any
 
+    @property
+    def trainings(self) -> int:
+        """How many, at most."""
+        return sum(self.trainer.trainings().values())
+
+    @property
+    def seconds(self) -> float | None:
+        """Of all trainings together at most; None where epochs decide and not the time."""
+        job = self.trainer.job
+        budgets = [
+            (count, job.plans.stages[name].training.budget_seconds) for name, count in self.trainer.trainings().items()
+        ]
+        if job.options.epochs is not None or not all(budget for _, budget in budgets):
+            return None
+        return sum(count * (budget or 0.0) for count, budget in budgets)
+
 
 def announcement(runs: Sequence[Run]) -> str:
     """How long all will take, as far as that is known beforehand; finished trainings are counted too."""
-    budgets = [
-        (count, run.trainer.job.plans.stages[name].training.budget_seconds or 0.0)
-        for run in runs
-        for name, count in run.trainer.trainings().items()
-    ]
-    seconds = [count * budget for count, budget in budgets]
-    text = f"{len(runs)} models, {sum(count for count, _ in budgets)} trainings at most"
-    by_time = all(seconds) and all(run.trainer.job.options.epochs is None for run in runs)
-    return (
-        f"{text}, {duration(sum(seconds))} in all, and then validation." if by_time else f"{text}; their time follows."
-    )
+    seconds = [run.seconds for run in runs]
+    text = f"{len(runs)} models, {sum(run.trainings for run in runs)} trainings at most"
+    if None in seconds:
+        return f"{text}; their time follows."
+    return f"{text}, {duration(sum(each or 0.0 for each in seconds))} in all, and then validation."
 
 
 class Comparing:
@@ -108,7 +125,7 @@ class Comparing:
         """Those of the run that began the comparison; OptionError where this one's differ."""
         arguments = self.arguments
         target = training_target(arguments)
-        settings = (self.what, dict(arguments.set), arguments.configuration, arguments.budget)
+        settings = (self.what, dict(arguments.set), arguments.configuration, arguments.budget, arguments.total)
         now = Settings(*settings, target.device, target.memory_bytes)
         if not self.is_begun:
             return now
@@ -145,11 +162,40 @@ class Comparing:
         path = self.workspace.plans_file(self.dataset, name)
         if self.is_begun and path.exists():
             return read_plans(path)
+        if self.settings.total_seconds is None:
+            return self._planned(variant, name, self.settings.budget_seconds, dry=self.arguments.dry_run)
+        return self._planned_within(self.settings.total_seconds, variant, name)
+
+    def _planned_within(self, total: float, variant: Variant, name: str) -> Plans:
+        """Plans whose trainings take the total together: the budget is shortened by what those for the total take."""
+        budget = total
+        for _ in range(MOST_PLANNED):
+            run = self._run(variant, self._planned(variant, name, budget, dry=True), seed=0)
+            seconds = run.seconds
+            if seconds is None:
+                raise OptionError(
+                    f"--total divides time, and the trainings of {self.what}={variant.value} end by epochs.",
+                    "Leave out --total, or the epochs.",
+                )
+            if abs(seconds / total - 1) <= TOTAL_TOLERANCE:
+                print(
+                    f"{self.what}={variant.value}: {run.trainings} trainings at most in {duration(total)} together, "
+                    f"with a budget of {duration(budget)}."
+                )
+                return self._planned(variant, name, budget, dry=self.arguments.dry_run)
+            budget *= total / seconds
+        raise OptionError(
+            f"No budget makes the trainings of {self.what}={variant.value} take {duration(total)} together: "
+            "how many stages are planned changes with it.",
+            "Fix them by --set cascade=... or two-stage=..., or give --budget in place of --total.",
+        )
+
+    def _planned(self, variant: Variant, name: str, budget: float | None, *, dry: bool) -> Plans:
         settings = self.settings
         words = ["-d", self.dataset, "--plans-name", name, *variant.planning()]
         words += ["--device", settings.device, "--memory", str(settings.memory_bytes)]
-        words += [f"--budget={settings.budget_seconds}s"] if settings.budget_seconds else []
-        words += ["--dry-run"] if self.arguments.dry_run else []
+        words += [f"--budget={budget}s"] if budget else []
+        words += ["--dry-run"] if dry else []
         print(f"\n$ autoseg_plan_and_preprocess {' '.join(words)}", flush=True)
         options = plan_and_preprocess.make_parser().parse_args(words)
         plans = plan_dataset(self.dataset, self.workspace, options)

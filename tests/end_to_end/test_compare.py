@@ -28,8 +28,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def compare(root: Path) -> Compare:
-    def run(*arguments: object, fixed: list[str] = FIXED) -> int:
-        words = ["1", *map(str, arguments), *fixed, "--device", "cpu", "--budget", "20s", "--root", str(root)]
+    def run(*arguments: object, fixed: list[str] = FIXED, time: tuple[str, str] = ("--budget", "20s")) -> int:
+        words = ["1", *map(str, arguments), *fixed, "--device", "cpu", *time, "--root", str(root)]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("autoseg.runtime.seconds_per_multiply_add", lambda device: 1e-11)
             return main(words)
@@ -53,6 +53,36 @@ def test_a_dry_run_tells_the_time_and_writes_nothing(
     assert compare("--vary", "configuration=3d_fullres,3d_cascade", "--dry-run", fixed=FIXED[:3]) == 0
     assert "2 models, 5 trainings at most, 1m40s in all, and then validation." in capsys.readouterr().out
     assert sorted(path.name for path in root.iterdir()) == ["raw"]
+
+
+def test_a_total_is_the_same_for_one_stage_and_for_several(
+    root: Path, compare: Compare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--vary", "configuration=3d_fullres,3d_cascade", "--dry-run"]
+    assert compare(*words, fixed=FIXED[:3], time=("--total", "80s")) == 0
+    told = capsys.readouterr().out
+    assert "configuration=3d_fullres: 1 trainings at most in 1m20s together, with a budget of 1m20s." in told
+    assert "configuration=3d_cascade: 4 trainings at most in 1m20s together, with a budget of 20s." in told
+    assert "2 models, 5 trainings at most, 2m40s in all, and then validation." in told
+    assert sorted(path.name for path in root.iterdir()) == ["raw"]
+
+
+def test_a_total_is_of_time_and_not_of_epochs(root: Path, compare: Compare, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--vary", "configuration=3d_fullres,3d_cascade", "--dry-run"]
+    assert compare(*words, time=("--total", "80s")) == 2
+    told = capsys.readouterr().err
+    assert "--total divides time, and the trainings of configuration=3d_fullres end by epochs." in told
+
+
+def test_a_total_that_no_budget_meets_is_refused(
+    root: Path, compare: Compare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trainers.cascade.CascadeTrainer.trainings", lambda trainer: {"3d_lowres": next(counts)})
+        counts = iter(range(2, 100))
+        words = ["--vary", "configuration=3d_fullres,3d_cascade", "--dry-run"]
+        assert compare(*words, fixed=FIXED[:3], time=("--total", "80s")) == 2
+    assert "No budget makes the trainings of configuration=3d_cascade take 1m20s" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
