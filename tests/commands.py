@@ -5,10 +5,16 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from autoseg.dataset import read_dataset
+from autoseg.inference.chain import ChainOutput
+from autoseg.inference.model_files import ModelFiles
+from autoseg.io import Volume, read_labels
 from dataset_conversion.phantom import write_phantom_dataset
 
 NAME = "Dataset001_Phantom"
@@ -46,6 +52,48 @@ def no_measuring(*, patches: int = 4) -> Iterator[pytest.MonkeyPatch]:
         patched.setattr(choice, "ask", lambda request: answer(request).trials)
         patched.setattr("trainers.int8.PATCHES", patches)
         yield patched
+
+
+@contextlib.contextmanager
+def watched_unlabelled() -> Iterator[dict[str, Any]]:
+    """By stage the patches of unlabelled images that teachers ask for, or None where there are none."""
+    from trainers.unlabelled import unlabelled_patches
+
+    asked: dict[str, Any] = {}
+
+    def watched(folder: Path, task: Any, settings: Any) -> Any:
+        asked[task.stage.name] = unlabelled_patches(folder, task, settings)
+        return asked[task.stage.name]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("trainers.teaching.unlabelled_patches", watched)
+        yield asked
+
+
+@dataclass(frozen=True)
+class KnowingLocator:
+    """In place of the stages before: it finds in a test case what was drawn there, but for one class."""
+
+    root: Path
+    missed: str
+
+    def __call__(self, files: ModelFiles, count: int, options: Any, *, volumes: int) -> KnowingLocator:
+        assert [stage.name for stage in files.stages[:count]] == ["locate"]
+        return self
+
+    def prepare(self, volume: Volume, *, case_id: str) -> str:
+        return case_id
+
+    def run(self, case_id: str) -> ChainOutput:
+        labels = drawn_labels(self.root, case_id).array.copy()
+        (value,) = read_dataset(self.root / "raw" / NAME).labels.classes[self.missed]
+        labels[labels == value] = 0
+        return ChainOutput(labels, None)
+
+
+def drawn_labels(root: Path, case_id: str) -> Volume:
+    """Of a test case."""
+    return read_labels(root / "raw" / NAME / "labelsTs" / f"{case_id}.nii.gz")
 
 
 @contextlib.contextmanager

@@ -34,6 +34,10 @@ REST = "rest_of"
 class Making(Protocol):
     """A way of making the networks of a job, other than training them from nothing."""
 
+    @property
+    def teacher(self) -> Path:
+        """The folder of the finished model that they are made of."""
+
     def make(self, task: FittingTask, settings: TrainingSettings) -> None:
         """Make the network of a task, or go on making it, until its file is there."""
 

@@ -70,15 +70,15 @@ class RegionMaker:
         missing = [organ for organ in self.organs if self._is_missing(case, organ)]
         if not missing:
             return
-        assert case.label is not None
-        volume, labels = read_image(case.images), read_labels(case.label)
+        volume = read_image(case.images)
+        labels = None if case.label is None else read_labels(case.label).array
         cutter = RegionCutter(volume, self.plans, case_id=case.id)
         for organ in missing:
-            mapped = self._mapped(labels.array, organ)
+            mapped = None if labels is None else self._mapped(labels, organ)
             name, box = region_id(case.id, self._number(organ)), self._kept_box(case.id, organ)
             prepared = cutter.cut(box, self.stage, organ=organ, labels=mapped, name=name)
-            assert prepared.labels is not None
-            foreground = sample_foreground(prepared.labels, organ_labels(self.dataset.labels))
+            meaning = organ_labels(self.dataset.labels)
+            foreground = {} if prepared.labels is None else sample_foreground(prepared.labels, meaning)
             self.store.write(prepared, foreground, made_from=self._made_from(case, organ))
 
     def regions(self, case_ids: Iterable[str], experience: Experience) -> OrganRegions:

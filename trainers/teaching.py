@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
 from autoseg.compression.options import CompressionOptions
 from autoseg.data.source import Batch, PatchSource
-from autoseg.data.spatial import SpatialLimits
-from autoseg.inference.inputs import check_inputs, find_inputs
 from autoseg.losses.distillation import AttentionTap, Distillation, TeachingWeights, taught
 from autoseg.networks.shared import SharedNetwork
 from autoseg.networks.storage import load_whole_network
-from autoseg.preprocessing.case import CaseRecord
-from autoseg.preprocessing.preparation import prepare_dataset
-from autoseg.preprocessing.store import PreparedStore
 from autoseg.training.loop import Computation
 from autoseg.training.options import TrainingSettings
 from trainers.fitting import FittingTask, batches_of, computation_of, memory_format
-
-LOGGER = logging.getLogger(__name__)
+from trainers.unlabelled import unlabelled_patches
 
 
 class Teacher:
@@ -86,63 +78,13 @@ class Teacher:
         return replace(batch, image=image, target=answer)  # type: ignore[arg-type]
 
     def _unlabelled(self) -> PatchSource | None:
-        folder, task = self.options.unlabelled, self.task
-        if folder is None:
-            return None
-        if task.previous is not None or task.regions is not None:
-            LOGGER.info("%s learns from labelled cases only: it does not see whole images alone.", task.stage.name)
-            return None
-        return unlabelled_patches(folder, task, self.settings)
+        folder = self.options.unlabelled
+        return None if folder is None else unlabelled_patches(folder, self.task, self.settings)
 
 
 def with_encoder(network: nn.Module) -> nn.Module:
     """The network itself, or what organs share of it."""
     return network.trunk if isinstance(network, SharedNetwork) else network
-
-
-def unlabelled_patches(folder: Path, task: FittingTask, settings: TrainingSettings) -> PatchSource:
-    """Patches from anywhere in the images of a folder, prepared for a task's stage, with labels that mean nothing."""
-    job = task.job
-    cases = find_inputs([folder], job.dataset.channel_names, job.dataset.file_ending)
-    check_inputs(cases, job.dataset.channel_names, [])
-    dataset = replace(job.dataset, cases=cases)
-    place = job.workspace.prepared(job.dataset.name) / f"unlabelled_{job.plans.name}_{task.stage.grid}"
-    store: Any = UnlabelledStore(prepare_dataset(dataset, job.plans, task.stage, place))
-    return PatchSource(
-        store,
-        [case.id for case in cases],
-        job.plans,
-        task.stage,
-        job.dataset.labels,
-        seed=settings.seed + 1,
-        augmentation=settings.augmentation,
-        limits=SpatialLimits(settings.rotation_degrees, settings.scales, settings.shift_voxels),
-        foreground_fraction=0.0,
-        crops_per_case=settings.crops_per_case,
-    )
-
-
-@dataclass(frozen=True)
-class UnlabelledStore:
-    """Prepared cases without labels, as a source of patches reads them: all of it background, which nobody looks at."""
-
-    store: PreparedStore
-
-    def image(self, case_id: str) -> np.ndarray:
-        """(C, z, y, x) float32, read-only."""
-        return self.store.image(case_id)
-
-    def labels(self, case_id: str) -> np.ndarray:
-        """(z, y, x) int16 zeros, read-only; a single value in memory."""
-        return np.broadcast_to(np.int16(0), self.store.image(case_id).shape[1:])
-
-    def record(self, case_id: str) -> CaseRecord:
-        """What was done to the case."""
-        return self.store.record(case_id)
-
-    def foreground(self, case_id: str) -> dict[str, np.ndarray]:
-        """No voxels of any class."""
-        return {}
 
 
 def teacher_of(

@@ -23,7 +23,7 @@ from autoseg.inference.two_stage import TwoStageChain, make_predictor
 from autoseg.io import Volume
 from autoseg.labels import Labels
 from autoseg.locating.experience import joined, read_experience
-from autoseg.plans import Ints
+from autoseg.plans import Ints, StagePlan
 from autoseg.postprocessing import Rule
 
 LOGGER = logging.getLogger(__name__)
@@ -136,12 +136,31 @@ def load_networks(
 
     volumes: as in load_model. choices: the engine of each stage, where an earlier run has chosen.
     """
+    chosen: Sequence[Choice | None] = choices or [None] * len(files.stages)
+    rules = files.rules if postprocessing else ()
+    chain = _chain(files, _predictors(files, files.stages, options, volumes, chosen))
+    return Model(files, chain, rules, memory_bytes=options.memory_bytes)
+
+
+def load_earlier_stages(files: ModelFiles, count: int, options: PredictionOptions, *, volumes: int = 1) -> Chain:
+    """The first `count` stages of a cascade, or the locator of a configuration of two stages: what later ones see."""
+    predictors = _predictors(files, files.stages[:count], options, volumes, [None] * count)
+    return Chain(predictors, files.plans, files.labels)
+
+
+def _predictors(
+    files: ModelFiles,
+    stages: Sequence[StagePlan],
+    options: PredictionOptions,
+    volumes: int,
+    choices: Sequence[Choice | None],
+) -> list[StagePredictor]:
+    """One for each of these first stages of the model."""
     from autoseg.networks.storage import load_network
     from autoseg.runtime import choose_device
 
     device = choose_device(options.device)
-    chosen: Sequence[Choice | None] = choices or [None] * len(files.stages)
-    predictors = [
+    return [
         make_predictor(
             (load_network(path, device, organ=stage.name) for path in paths),
             files.plans,
@@ -152,11 +171,8 @@ def load_networks(
             choice=choice,
             int8=find_int8(paths, organ=stage.shared_as),
         )
-        for stage, paths, choice in zip(files.stages, files.weights, chosen, strict=True)
+        for stage, paths, choice in zip(stages, files.weights[: len(stages)], choices, strict=True)
     ]
-    rules = files.rules if postprocessing else ()
-    chain = _chain(files, predictors)
-    return Model(files, chain, rules, memory_bytes=options.memory_bytes)
 
 
 def _chain(files: ModelFiles, predictors: Sequence[StagePredictor]) -> Chain:

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from autoseg.compression.weights import convolution_weights, sparsity
+from autoseg.dataset import read_dataset
 from autoseg.files import checksum
 from autoseg.inference.calibration import find_int8
 from autoseg.inference.manifest import MANIFEST
 from autoseg.networks.shared import SharedNetwork
 from autoseg.networks.storage import describe_stored, load_network, load_whole_network, read_spec
 from autoseg.plans import read_plans
-from tests.commands import NAME, command, no_measuring, small_workspace
+from tests.commands import NAME, KnowingLocator, command, no_measuring, small_workspace, watched_unlabelled
 
 TRAIN = ["train", 1, "3d_two_stage", "--folds", 0, "--epochs", 1, "--iterations-per-epoch", 2, "--threads", 1]
 TRAIN += ["--precision", "fp32"]
@@ -60,9 +61,18 @@ def predicts(root: Path, model: Path, *more: object) -> list[dict]:
 
 
 @pytest.mark.parametrize("criterion", ["magnitude", "taylor"])
-def test_its_channels_are_cut_for_all_organs_alike(root: Path, full: Path, criterion: str) -> None:
+def test_its_channels_are_cut_for_all_organs_alike(
+    root: Path, full: Path, criterion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     more = ["--prune-criterion", criterion, "--distil-features", 0.1, "--restart"]
-    pruned = compress(root, "channel_pruning", *PRUNE, "--compress-stages", "organs", *more)
+    more += ["--unlabelled", root / "raw" / NAME / "imagesTs"]
+    names = read_dataset(root / "raw" / NAME).labels.names
+    monkeypatch.setattr("trainers.unlabelled.load_earlier_stages", KnowingLocator(root, names[0]))
+    with watched_unlabelled() as asked:
+        pruned = compress(root, "channel_pruning", *PRUNE, "--compress-stages", "organs", *more)
+    ((_, source),) = asked.items()
+    assert {region.organ for region in source.sampler.regions.values()} < set(range(len(names)))
+    assert len(source.sampler.regions) == len(names) - 1
     before, after = read_spec(full / ORGANS), read_spec(pruned / ORGANS)
     assert after.levels[0].encoder_widths[0] == before.levels[0].encoder_widths[0] // 2
     stages = read_plans(pruned / "plans.json").stages

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from autoseg.dataset import read_dataset
 from autoseg.files import checksum
+from autoseg.geometry import Box
+from autoseg.inference.chain import Chain, previous_labels_on_grid
+from autoseg.inference.model import load_networks
+from autoseg.inference.model_files import read_model_files
+from autoseg.inference.options import PredictionOptions
+from autoseg.io import Volume, read_image
 from autoseg.networks.storage import read_spec
-from autoseg.plans import read_plans
-from tests.commands import NAME, command, small_workspace
+from autoseg.plans import StagePlan, read_plans
+from tests.commands import NAME, KnowingLocator, command, drawn_labels, small_workspace, watched_unlabelled
 
 SHORT = ["--folds", 0, "--epochs", 1, "--iterations-per-epoch", 1, "--threads", 1, "--precision", "fp32"]
 PRUNE = [*SHORT, "--trainer", "channel_pruning", "--granularity", 1, "--prune", "50,50,50"]
@@ -59,8 +69,11 @@ def predicts(root: Path, configuration: str) -> bool:
 
 def test_both_stages_of_a_cascade(root: Path) -> None:
     assert command("train", 1, "3d_cascade", *SHORT, root=root) == 0
-    assert command("train", 1, "3d_cascade", *PRUNE, root=root) == 0
+    images = root / "raw" / NAME / "imagesTs"
+    with watched_unlabelled() as asked:
+        assert command("train", 1, "3d_cascade", *PRUNE, "--unlabelled", images, root=root) == 0
     results = root / "results" / NAME
+    check_seen_as_labelled_cases_are(asked, results / "cascade__plans__3d_cascade", images)
     full, pruned = results / "cascade__plans__3d_cascade", results / "channel_pruning__plans__3d_cascade"
     before, after = specs(full, "3d_lowres"), specs(pruned, "3d_lowres")
     assert len(before) == len(after) == 3
@@ -73,6 +86,25 @@ def test_both_stages_of_a_cascade(root: Path) -> None:
     report = json.loads((pruned / "compression.json").read_text())
     assert set(report["steps"][1]["networks"]) == {"3d_lowres", "3d_cascade_fullres"}
     assert predicts(root, "3d_cascade")
+
+
+def check_seen_as_labelled_cases_are(asked: dict[str, Any], full: Path, images: Path) -> None:
+    """The second stage sees unlabelled images with the labels that the full model's first one gives them."""
+    files = read_model_files(full)
+    first, second = files.stages
+    assert list(asked) == [first.name, second.name]
+    assert asked[second.name].batch(0).image.shape[1] == second.network.in_channels
+    (path,) = images.glob("*.nii.gz")
+    chain = Chain(
+        load_networks(files, PredictionOptions(backend="torch")).chain.predictors[:1], files.plans, files.labels
+    )
+    volume = read_image([path])
+    predicted = chain.run(chain.prepare(volume)).labels
+    assert predicted is not None
+    source = asked[second.name]
+    (case_id,) = source.sampler.case_ids
+    on_grid = previous_labels_on_grid(Volume(predicted, volume.geometry), source.store.record(case_id))
+    np.testing.assert_array_equal(source.previous.read(case_id), on_grid)
 
 
 def test_one_fold_of_a_cross_validated_cascade(root: Path) -> None:
@@ -101,10 +133,40 @@ def test_the_locator_of_two_stages_alone(root: Path) -> None:
     assert predicts(root, "3d_two_stage")
 
 
-def test_every_organ_of_two_stages(root: Path) -> None:
-    more = ["--prune-allocation", "global", "--restart"]
-    assert command("train", 1, "3d_two_stage", *PRUNE, *more, root=root) == 0
+def check_regions_are_where_organs_are(
+    asked: dict[str, Any], organs: Sequence[StagePlan], missed: str, root: Path
+) -> None:
+    """Every organ's network sees unlabelled regions around the organ; none of an organ that was not located."""
+    labels = read_dataset(root / "raw" / NAME).labels
+    for stage in organs:
+        found = [organ for organ in stage.region.organs if organ != missed]
+        source = asked[stage.name]
+        if not found:
+            assert source is None
+            continue
+        assert len(source.sampler.patches.case_ids) == len(found)
+        assert source.batch(0).image.shape[2:] == stage.patch_size
+        for case_id in source.sampler.patches.case_ids:
+            name, _, number = case_id.partition("__organ")
+            box = Box.around(labels.mask(drawn_labels(root, name).array, labels.names[int(number) - 1]))
+            record, region = source.store.record(case_id), source.sampler.regions[case_id]
+            assert region.true is None
+            middle = record.geometry.voxel_to_world(np.subtract(record.geometry.shape, 1) / 2)
+            off = middle - drawn_labels(root, name).geometry.voxel_to_world(np.add(box.start, box.stop) / 2 - 0.5)
+            assert np.abs(off).max() <= max(record.spacing_mm) * max(stage.patch_size)
+
+
+def test_every_organ_of_two_stages(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = root / "results" / NAME
+    plans = read_plans(results / "two_stage__plans__3d_two_stage" / "plans.json")
+    organs = [stage for stage in plans.stages.values() if stage.region]
+    missed = organs[0].region.organs[0]
+    images = root / "raw" / NAME / "imagesTs"
+    more = ["--prune-allocation", "global", "--restart", "--unlabelled", images]
+    monkeypatch.setattr("trainers.unlabelled.load_earlier_stages", KnowingLocator(root, missed))
+    with watched_unlabelled() as asked:
+        assert command("train", 1, "3d_two_stage", *PRUNE, *more, root=root) == 0
+    check_regions_are_where_organs_are(asked, organs, missed, root)
     full, pruned = results / "two_stage__plans__3d_two_stage", results / "channel_pruning__plans__3d_two_stage"
     for stage in read_plans(pruned / "plans.json").stages:
         assert sum(specs(pruned, stage)[0]) < sum(specs(full, stage)[0])
