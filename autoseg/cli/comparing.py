@@ -49,10 +49,10 @@ class Settings:
     options: dict[str, str]
     configuration: str | None
     budget_seconds: float | None
-    total_seconds: float | None
     device: str
     memory_bytes: int
-    schema: int = 2
+    total_seconds: float | None = None
+    schema: int = 1
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ class Comparing:
         """Those of the run that began the comparison; OptionError where this one's differ."""
         arguments = self.arguments
         target = training_target(arguments)
-        settings = (self.what, dict(arguments.set), arguments.configuration, arguments.budget, arguments.total)
-        now = Settings(*settings, target.device, target.memory_bytes)
+        settings = (self.what, dict(arguments.set), arguments.configuration, arguments.budget)
+        now = Settings(*settings, target.device, target.memory_bytes, arguments.total)
         if not self.is_begun:
             return now
         before = read_artefact(Settings, self.settings_file, remedy="Give another --name.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoseg.evaluation.bootstrap import Estimate
+from autoseg.evaluation.scores import other_sides
 from autoseg.evaluation.summary import ClassSummary, Summary
 from autoseg.files import read_artefact, write_json, write_text
 
@@ -25,6 +26,7 @@ CSV_COLUMNS = (
     "hd95_mm",
     "assd_mm",
     "surface_dice",
+    "other_side_voxels",
 )
 
 
@@ -110,6 +112,26 @@ def aligned(rows: list[list[str]]) -> list[str]:
     return [lines[0], rule, *lines[1:-1], rule, lines[-1]]
 
 
+def _on_the_other_side(summary: Summary) -> list[str]:
+    """How often left is called right: for every class where that happened, or that it never did."""
+    partners = other_sides(tuple(summary.classes))
+    found: dict[str, list[int]] = {}
+    for scores in summary.cases.values():
+        for name, one in scores.items():
+            if one.other_side_voxels is not None:
+                found.setdefault(name, []).append(one.other_side_voxels)
+    if not found:
+        return []
+    wrong = {name: [voxels for voxels in counts if voxels] for name, counts in found.items()}
+    told = [
+        f"{name}: {sum(voxels)} voxels in {len(voxels)} of {len(found[name])} cases lie where the reference has "
+        f"{partners[name]}."
+        for name, voxels in wrong.items()
+        if voxels
+    ]
+    return told or ["Left is nowhere called right: no voxel of a class lies in the reference of the other side's."]
+
+
 def _remarks(report: Report) -> list[str]:
     classes = report.summary.classes.values()
     remarks = ["Means are over cases; the last line is the mean over classes. Intervals: bootstrap over cases."]
@@ -119,6 +141,7 @@ def _remarks(report: Report) -> list[str]:
         remarks.append("Both empty: neither the reference nor the prediction has the class; this is in no mean.")
     if any(scores.cases < len(report.summary.cases) for scores in classes):
         remarks.append("A class that was not contoured in a case is left out there.")
+    remarks += _on_the_other_side(report.summary)
     if report.dataset_json is None:
         remarks.append("No dataset.json was found: classes are named by their values.")
     if report.missing:

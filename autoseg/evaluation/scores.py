@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from autoseg.errors import GeometryError
 from autoseg.evaluation.overlap import Overlap, count_overlap, joint_box, value_boxes
 from autoseg.evaluation.surface import surface_distances
 from autoseg.geometry import Geometry
+from autoseg.symmetry import name_pairs
 
 DEFAULT_TOLERANCE_MM = 2.0
 FOUND, MISSED, FALSE_ALARM, BOTH_EMPTY = "found", "missed", "false_alarm", "both_empty"
@@ -25,6 +26,8 @@ class ClassScores:
     true_positives, false_positives, false_negatives: voxels. predicted_mm3, reference_mm3: volumes. dice, iou: 0 to 1,
     None where both are empty. hd95_mm, assd_mm: None where either is empty (the distance is infinite) or surfaces were
     not measured. surface_dice: 0 where one is empty, None where both are or surfaces were not measured.
+    other_side_voxels: of the predicted mask, where the reference has the class of the other side (the left parotid
+    where the right one is); None for a class without such a partner, and where that was not contoured.
     """
 
     status: str
@@ -38,6 +41,7 @@ class ClassScores:
     hd95_mm: float | None = None
     assd_mm: float | None = None
     surface_dice: float | None = None
+    other_side_voxels: int | None = None
 
     @property
     def volume_difference_mm3(self) -> float:
@@ -68,17 +72,33 @@ def evaluate_case(
         )
     boxes = [value_boxes(prediction), value_boxes(reference)]
     tolerance = tolerance_mm if surface else None
-    scores = {}
-    for name, values in labels.classes.items():
-        if name in not_contoured:
-            continue
+
+    def masks(name: str, partner: str) -> tuple[np.ndarray, np.ndarray]:
+        """A class of the prediction, and one of the reference, within what holds both."""
+        values = labels.classes[name] + labels.classes[partner]
         box = joint_box([found[value] for found in boxes for value in values if value in found])
         slices = box.slices if box else (slice(0),) * 3
-        predicted, referenced = labels.mask(prediction[slices], name), labels.mask(reference[slices], name)
+        predicted = labels.mask(prediction[slices], name)
         if labels.ignore is not None:
             predicted &= reference[slices] != labels.ignore
-        scores[name] = score_masks(predicted, referenced, geometry, tolerance_mm=tolerance)
+        return predicted, labels.mask(reference[slices], partner)
+
+    partners = other_sides(labels.names)
+    scores = {}
+    for name in labels.classes:
+        if name in not_contoured:
+            continue
+        scores[name] = score_masks(*masks(name, name), geometry, tolerance_mm=tolerance)
+        if name in partners and partners[name] not in not_contoured:
+            predicted, referenced = masks(name, partners[name])
+            scores[name] = replace(scores[name], other_side_voxels=int((predicted & referenced).sum()))
     return scores
+
+
+def other_sides(names: Sequence[str]) -> dict[str, str]:
+    """By class the one of the other side, by their names: left parotid to right parotid, and back."""
+    pairs = name_pairs(names)
+    return dict(pairs) | {right: left for left, right in pairs}
 
 
 def score_masks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,22 @@ def test_the_table_shows_means_counts_and_what_they_leave_out() -> None:
 def test_columns_are_aligned() -> None:
     lines = format_table(example()).splitlines()
     assert {len(line) for line in (lines[0], lines[1], lines[2], lines[4])} == {len(lines[0])}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ((0, 0), ["Left is nowhere called right: no voxel of a class lies in the reference of the other side's."]),
+        ((3, 4), ["eye_left: 7 voxels in 2 of 2 cases lie where the reference has eye_right."]),
+        ((0, 4), ["eye_left: 4 voxels in 1 of 2 cases lie where the reference has eye_right."]),
+        ((None, None), []),
+    ],
+)
+def test_the_table_tells_where_left_is_called_right(wrong: tuple[int | None, int | None], said: list[str]) -> None:
+    left, right = ClassScores("found", 4, 1, 1, 5.0, 5.0, 0.8, 4 / 6), ClassScores("missed", 0, 0, 7, 0, 7, 0, 0)
+    cases = {
+        name: {"eye_left": replace(left, other_side_voxels=count), "eye_right": right}
+        for name, count in zip("ab", wrong, strict=True)
+    }
+    lines = format_table(Report("out", "labels", "dataset.json", summarize(cases))).splitlines()
+    assert [line for line in lines if "eft" in line and "the reference" in line] == said

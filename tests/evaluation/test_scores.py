@@ -117,3 +117,19 @@ def test_shapes_that_differ_are_refused() -> None:
     arrays = np.zeros((1, 1, 2), np.int16), np.zeros((1, 1, 3), np.int16)
     with pytest.raises(GeometryError, match=r"\(1, 1, 2\), the reference \(1, 1, 3\)"):
         evaluate_case(*arrays, LABELS, Geometry((1, 1, 3), (1, 1, 1)))
+
+
+SIDES = Labels({"parotid_left": (1,), "parotid_right": (2,), "larynx": (3,)}, ignore=4)
+
+
+def test_what_is_called_left_on_the_right_is_counted() -> None:
+    scores = score_line([1, 1, 1, 3, 2, 1], [1, 2, 2, 2, 2, 4], SIDES)
+    found = {name: one.other_side_voxels for name, one in scores.items()}
+    assert found == {"parotid_left": 2, "parotid_right": 0, "larynx": None}
+
+
+def test_a_side_that_was_not_contoured_tells_nothing_of_the_other() -> None:
+    array = np.array([[[1, 2, 3]]], np.int16)
+    geometry = Geometry((1, 1, 3), (1.0, 1.0, 1.0))
+    scores = evaluate_case(array, array, SIDES, geometry, not_contoured=("parotid_right",), surface=False)
+    assert {name: one.other_side_voxels for name, one in scores.items()} == {"parotid_left": None, "larynx": None}
