@@ -26,6 +26,7 @@ from autoseg.training.masks import Masks
 from autoseg.training.options import TrainingSettings
 from trainers.compressing import Chain
 from trainers.expected_size import expected_bytes, followed_by
+from trainers.finished_tasks import finished_task
 from trainers.fitting import (
     Additions,
     FittingTask,
@@ -116,19 +117,23 @@ class PruningStep:
         finish_fitting(task, pruned.network)
 
     def _scores(self, network: nn.Module, task: FittingTask, settings: TrainingSettings) -> Scores:
-        coupling = network_groups(network)
-        if self.options.criterion != TAYLOR:
-            return score_weights(self.options.criterion, network, coupling)
-        source = training_patches(task, settings)
-        loss, computation = usual_loss(task, settings), computation_of(settings, task.stage)
+        if self.options.criterion == TAYLOR:
+            return taylor_scores(network, task, settings)
+        return score_weights(self.options.criterion, network, network_groups(network))
 
-        def loss_of(network: nn.Module, batch: Any) -> Tensor:
-            with computation.autocast():
-                outputs = network(computation.move(batch.image))
-            return loss(outputs, batch.target.to(settings.device))
 
-        batches = (source.batch(index) for index in range(TAYLOR_BATCHES))
-        return taylor(network.train(), coupling, batches, loss_of)
+def taylor_scores(network: nn.Module, task: FittingTask, settings: TrainingSettings) -> Scores:
+    """What removing each channel would change the loss of the task by, on training patches. network: on the device."""
+    source = training_patches(task, settings)
+    loss, computation = usual_loss(task, settings), computation_of(settings, task.stage)
+
+    def loss_of(network: nn.Module, batch: Any) -> Tensor:
+        with computation.autocast():
+            outputs = network(computation.move(batch.image))
+        return loss(outputs, batch.target.to(settings.device))
+
+    batches = (source.batch(index) for index in range(TAYLOR_BATCHES))
+    return taylor(network.train(), network_groups(network), batches, loss_of)
 
 
 def check_stayed_masked(network: nn.Module, masks: dict[str, Tensor]) -> None:
@@ -202,18 +207,20 @@ def _decided(chain: Chain, stage: StagePlan) -> StageCourse:
         LOGGER.info("%s: %s ms per patch", stage.name, " and ".join(f"{1000 * value:.1f}" for value in found))
         return found
 
-    scores = list(_weight_scores(chain, stage)) if chain.compression.allocation == "global" else []
+    scores = _fold_scores(chain, stage, settings) if chain.compression.allocation == "global" else []
     return stage_course(stage, chain.compression, seconds, scores, file_bytes=expected_bytes(chain, stage))
 
 
-def _weight_scores(chain: Chain, stage: StagePlan) -> list[Scores]:
+def _fold_scores(chain: Chain, stage: StagePlan, settings: TrainingSettings) -> list[Scores]:
     """Of the networks of all folds of a stage."""
-    if chain.compression.criterion == TAYLOR:
-        raise OptionError(
-            "--prune-allocation global ranks by weights, not by taylor.",
-            "Give --prune-criterion magnitude or scale, or --prune-allocation layer.",
-        )
-    place = replace(chain.job, folder=chain.source).stage_folder(stage)
-    files = [place / f"fold_{name}" / WEIGHTS for name in chain.job.fold_names]
-    networks = map(load_whole_network, files)
-    return [score_weights(chain.compression.criterion, one, network_groups(one)) for one in networks]
+    model = replace(chain.job, folder=chain.source)
+    found = []
+    for name in chain.job.fold_names:
+        path = model.stage_folder(stage) / f"fold_{name}" / WEIGHTS
+        if chain.compression.criterion == TAYLOR:
+            network = load_whole_network(path, device=settings.device)
+            found.append(taylor_scores(network, finished_task(model, stage, name), settings))
+        else:
+            network = load_whole_network(path)
+            found.append(score_weights(chain.compression.criterion, network, network_groups(network)))
+    return found

@@ -13,6 +13,7 @@ from autoseg.data.folds import Fold
 from autoseg.errors import OptionError
 from autoseg.evaluation import Summary
 from autoseg.inference.model_files import WEIGHTS
+from autoseg.locating.experience import Experience
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels, PreparedStore
 from autoseg.training.options import TrainingSettings, settle
@@ -20,7 +21,7 @@ from autoseg.training.reporting import duration
 from trainers.fitting import FittingTask, fit
 from trainers.job import Job
 from trainers.provenance import FittingRecord
-from trainers.regions import OrganRegions
+from trainers.regions import OrganRegions, RegionMaker, region_dataset, regions_of
 from trainers.validating import Validation
 
 LOGGER = logging.getLogger(__name__)
@@ -79,13 +80,17 @@ class StageTraining:
         """Train on any cases; gives the validation, not yet run."""
         if not cases.train:
             raise OptionError(f"{folder.name} has no training cases.", "Check the splits file.")
-        title = f"{self.job.dataset.name} {self.stage.network_name} {folder.name}"
-        regions = None if self.organs is None else self.organs.of_cases
-        task = FittingTask(title, self.job, self.stage, self.store, cases, self.previous, folder, regions)
+        task = self.task(cases, folder)
         settings = self._settle(task)
         make = fit if self.job.making is None else self.job.making.make
         make(task, settings)
         return Validation(task, settings)
+
+    def task(self, cases: Fold, folder: Path) -> FittingTask:
+        """Of the network that is to lie in a folder."""
+        title = f"{self.job.dataset.name} {self.stage.network_name} {folder.name}"
+        regions = None if self.organs is None else self.organs.of_cases
+        return FittingTask(title, self.job, self.stage, self.store, cases, self.previous, folder, regions)
 
     def _settle(self, task: FittingTask) -> TrainingSettings:
         """The settings of a fold, which may have been started or finished before; writes its record.
@@ -145,3 +150,25 @@ class StageTraining:
 
         cost = network_cost(self.stage.network, self.stage.patch_size, self.stage.batch_size)
         return FORWARD_PASSES_PER_STEP * cost.multiply_adds * seconds_per_multiply_add(self.settings.device)
+
+
+def organ_training(
+    job: Job, makers: Sequence[RegionMaker], cases: Fold, experience: Experience
+) -> tuple[StageTraining, Fold]:
+    """The training of the network of one stage, or of those that share it, and its regions as training cases.
+
+    makers: of these stages. cases: of the dataset. OptionError where a stage has no region to learn from.
+    """
+    for maker in makers:
+        if not maker.ids(cases.train):
+            raise OptionError(
+                f"No training case of the fold has {' or '.join(maker.organs)}.",
+                "Put cases that have it into every fold of the splits file.",
+            )
+    train, validation = (
+        tuple(region for maker in makers for region in maker.ids(ids)) for ids in (cases.train, cases.validation)
+    )
+    dataset, first = region_dataset(job.dataset, (*train, *validation)), makers[0].stage
+    job = replace(job, dataset=dataset, plans=job.plans.of_organ(first))
+    organs = regions_of(makers, (*cases.train, *cases.validation), experience)
+    return StageTraining(job, first, organs=organs), Fold(train, validation)

@@ -7,8 +7,7 @@ found in cases that it had not seen.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from autoseg.data.folds import Fold
@@ -30,8 +29,8 @@ from autoseg.preprocessing.region import RegionCutter
 from autoseg.training.reporting import duration
 from trainers.finishing import finish
 from trainers.job import Job, TrainingResult, first_of_each_network
-from trainers.regions import RegionMaker, region_dataset, regions_of, stored_regions
-from trainers.stage import StageTraining
+from trainers.regions import RegionMaker, stored_regions
+from trainers.stage import StageTraining, organ_training
 from trainers.unseen import Unseen, most_runs
 from trainers.validating import HeldOut, Validation, further_volumes, prediction_file
 from trainers.whole import HeldOutVolumes, held_out_predictor
@@ -119,7 +118,8 @@ class TwoStageTrainer:
         experience = read_experience(path) if path.exists() else self._learn(cases, boxes)
         for stage in self._networks:
             sharing = [makers[other.name] for other in self.job.plans.sharing(stage)]
-            self._train_organs(name, sharing, cases, experience)
+            training, regions = organ_training(self.job, sharing, cases, experience)
+            training.run_cases(regions, training.folder(name))
         write_experience(path, experience)
         self._tell_recall(name, experience)
         held_out = HeldOut(self.job.dataset, f"{self.job.dataset.name} fold_{name}", cases.validation, folder)
@@ -143,26 +143,6 @@ class TwoStageTrainer:
         organs = [name for name in self.job.dataset.labels.names if name in guesses]
         voxel = plans.in_volume_order(self.locate.spacing_mm)
         return learn([boxes[case] for case in cases.train], organs, voxel_mm=voxel, first_guess_mm=guesses, given=given)
-
-    def _train_organs(self, name: str, makers: Sequence[RegionMaker], cases: Fold, experience: Experience) -> None:
-        """Train the network of one stage, or of those that share it, on the regions of a fold's cases.
-
-        OptionError where a stage has none to learn from.
-        """
-        for maker in makers:
-            if not maker.ids(cases.train):
-                raise OptionError(
-                    f"No training case of fold {name} has {' or '.join(maker.organs)}.",
-                    "Put cases that have it into every fold of the splits file.",
-                )
-        train, validation = (
-            tuple(region for maker in makers for region in maker.ids(ids)) for ids in (cases.train, cases.validation)
-        )
-        dataset, first = region_dataset(self.job.dataset, (*train, *validation)), makers[0].stage
-        job = replace(self.job, dataset=dataset, plans=self.job.plans.of_organ(first))
-        organs = regions_of(makers, (*cases.train, *cases.validation), experience)
-        training = StageTraining(job, first, organs=organs)
-        training.run_cases(Fold(train, validation), training.folder(name))
 
     def _tell_recall(self, name: str, experience: Experience) -> None:
         known = experience.organs.items()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autoseg.compression.coupling import channel_groups
 from autoseg.dataset import read_dataset
 from autoseg.files import checksum
 from autoseg.geometry import Box
@@ -32,6 +33,7 @@ def _no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
 
     none = Latency((1.0, 0.5), "none")
     monkeypatch.setattr("trainers.measures.measured_latency", lambda stage, networks, *, device: none)
+    monkeypatch.setattr("trainers.channel_pruning.TAYLOR_BATCHES", 2)
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,23 @@ def check_seen_as_labelled_cases_are(asked: dict[str, Any], full: Path, images: 
     np.testing.assert_array_equal(source.previous.read(case_id), on_grid)
 
 
+def test_a_global_ranking_by_what_the_second_stage_saw(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    taylor = ["--prune-allocation", "global", "--prune-criterion", "taylor", "--restart"]
+    words = ["train", 1, "3d_cascade", *PRUNE, *taylor, "--compress-stages", "3d_cascade_fullres"]
+    assert command(*words, root=root) == 0
+    results = root / "results" / NAME
+    full, pruned = results / "cascade__plans__3d_cascade", results / "channel_pruning__plans__3d_cascade"
+    before, after = (channel_groups(read_spec(model / "fold_0" / "model.safetensors")) for model in (full, pruned))
+    assert sum(after.widths.values()) == pytest.approx(sum(before.widths.values()) / 2, rel=0.05)
+    shares = {after.widths[name] / width for name, width in before.widths.items()}
+    assert max(shares) > 0.7 > 0.3 > min(shares)
+    kept = full / "stages" / "3d_lowres" / "unseen_on_3d_fullres"
+    kept.rename(kept.with_name("elsewhere"))
+    assert command(*words, root=root) == 2
+    assert "Compress the model where it was trained" in capsys.readouterr().err
+    kept.with_name("elsewhere").rename(kept)
+
+
 def test_one_fold_of_a_cross_validated_cascade(root: Path) -> None:
     shared = ["--trainer", "quantization", "--folds", 2]
     assert command("train", 1, "3d_cascade", *SHORT, "--folds", 0, 1, 2, 3, 4, root=root) == 0
@@ -162,7 +181,7 @@ def test_every_organ_of_two_stages(root: Path, monkeypatch: pytest.MonkeyPatch) 
     organs = [stage for stage in plans.stages.values() if stage.region]
     missed = organs[0].region.organs[0]
     images = root / "raw" / NAME / "imagesTs"
-    more = ["--prune-allocation", "global", "--restart", "--unlabelled", images]
+    more = ["--prune-allocation", "global", "--prune-criterion", "taylor", "--restart", "--unlabelled", images]
     monkeypatch.setattr("trainers.unlabelled.load_earlier_stages", KnowingLocator(root, missed))
     with watched_unlabelled() as asked:
         assert command("train", 1, "3d_two_stage", *PRUNE, *more, root=root) == 0
