@@ -13,7 +13,7 @@ from autoseg.preprocessing.store import PredictedLabels
 from trainers.finishing import finish
 from trainers.job import Job, TrainingResult
 from trainers.stage import StageTraining
-from trainers.unseen import Unseen, most_runs
+from trainers.unseen import Unseen
 from trainers.validating import Validation
 
 LOGGER = logging.getLogger(__name__)
@@ -29,9 +29,9 @@ class CascadeTrainer:
         self.unseen = Unseen(job)
 
     def trainings(self) -> dict[str, int]:
-        """How many trainings run() takes, at most, by stage."""
+        """How many trainings run() takes, by stage; those that are finished are counted too."""
         *earlier, last = self.job.stages
-        return {stage.name: most_runs(self.job) for stage in earlier} | {last.name: self.job.fold_count}
+        return {stage.name: len(self.unseen.folder_names) for stage in earlier} | {last.name: self.job.fold_count}
 
     def run(self) -> TrainingResult:
         """Train what is not finished yet, stage by stage."""

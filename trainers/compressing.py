@@ -155,7 +155,18 @@ class Chain:
         source = self._folder(progress.taken[-1].name) if progress.taken else self.source
         networks = {stage.network_name: stage.name for stage in first_of_each_network(self.job.stages)}
         last, folder = self.job.stages[-1].name, self._folder(progress.step.name)
-        return StepMaking(progress.step, self.stages, networks, last, folder, source, self.source, self.compression)
+        return StepMaking(
+            progress.step,
+            self.stages,
+            networks,
+            last,
+            folder,
+            source,
+            self.source,
+            self.job.configuration,
+            self.job.fold_names,
+            self.compression,
+        )
 
     def _check_folds(self, step: Step, made: Collection[str]) -> None:
         """Raise OptionError where a fold of the model would lack a step: all of its folds are of one step.

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from autoseg.compression.options import CompressionOptions
-from autoseg.data.folds import Fold, dataset_folds
+from autoseg.data.folds import Fold, dataset_folds, keep_folds
 from autoseg.dataset import Dataset, read_channel_names
 from autoseg.errors import OptionError
 from autoseg.files import read_json, write_json
-from autoseg.inference.model_files import finished_folds
+from autoseg.inference.model_files import ModelFiles, finished_folds
 from autoseg.labels import organ_labels, read_labels_entry
 from autoseg.plans import Plans, StagePlan, read_plans, write_plans
 from autoseg.preprocessing.store import PreparedStore
@@ -35,8 +35,8 @@ class Making(Protocol):
     """A way of making the networks of a job, other than training them from nothing."""
 
     @property
-    def teacher(self) -> Path:
-        """The folder of the finished model that they are made of."""
+    def teacher_files(self) -> ModelFiles:
+        """The finished model that they are made of, with the folds that are asked for."""
 
     def make(self, task: FittingTask, settings: TrainingSettings) -> None:
         """Make the network of a task, or go on making it, until its file is there."""
@@ -71,7 +71,7 @@ class Job:
 
     @cached_property
     def folds(self) -> tuple[Fold, ...]:
-        """All folds of the dataset, from its splits file or made anew and written there."""
+        """All folds of the dataset, from its splits file, or made anew: begin() writes them there."""
         return dataset_folds(self.dataset, self.workspace.prepared(self.dataset.name))
 
     @property
@@ -129,6 +129,7 @@ class Job:
             )
         if self.options.restart:
             self._clear(changed)
+        keep_folds(self.dataset, self.workspace.prepared(self.dataset.name))
         write_plans(self.folder / "plans.json", plans)
         write_json(self.folder / "dataset.json", self.dataset.description)
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from autoseg.compression.options import CompressionOptions
 from autoseg.errors import FileError, OptionError
 from autoseg.files import checksum, checksum_of
-from autoseg.inference.model_files import WEIGHTS
+from autoseg.inference.model_files import WEIGHTS, ModelFiles, read_model_files
 from autoseg.plans import StagePlan
 from autoseg.training.options import TrainingSettings
 from trainers.compressed_folder import take_over
 from trainers.fitting import FittingTask
 from trainers.provenance import FittingRecord
+from trainers.unlabelled import networks_before
 
 
 class Step(Protocol):
@@ -39,7 +41,8 @@ class StepMaking:
     """Makes the networks of a step's folder; see job.Making.
 
     stages: those that are compressed. networks: by name, the first of the stages that have each. folder: of the step.
-    source, teacher: model folders, of the step before and of the uncompressed model.
+    source, teacher: model folders, of the step before and of the uncompressed model. configuration, folds: of the
+    latter, as they are asked for.
     """
 
     step: Step
@@ -49,6 +52,8 @@ class StepMaking:
     folder: Path
     source: Path
     teacher: Path
+    configuration: str
+    folds: tuple[str, ...]
     options: CompressionOptions
 
     def make(self, task: FittingTask, settings: TrainingSettings) -> None:
@@ -67,7 +72,15 @@ class StepMaking:
         networks = [checksum(self._counterpart(place, folder)) for place in (self.source, self.teacher)]
         teaching = [self.options.distil, self.options.temperature, self.options.distil_features]
         unlabelled = str(self.options.unlabelled) if self.options.unlabelled else None
-        return checksum_of([networks, self.step.description(stage), teaching, unlabelled, stage in self.stages])
+        parts = [networks, self.step.description(stage), teaching, unlabelled, stage in self.stages]
+        if unlabelled and (guides := networks_before(self.teacher_files, stage)):
+            parts.append([checksum(path) for path in guides])
+        return checksum_of(parts)
+
+    @cached_property
+    def teacher_files(self) -> ModelFiles:
+        """Of the uncompressed model."""
+        return read_model_files(self.teacher, folds=self.folds or None, configuration=self.configuration)
 
     def _stage_of(self, folder: Path) -> str:
         """The stage of a fold's folder: stages/NAME/fold_0, or fold_0 for the last one."""

@@ -21,7 +21,7 @@ class StandardTrainer:
         self.job = job
 
     def trainings(self) -> dict[str, int]:
-        """How many trainings run() takes, by stage."""
+        """How many trainings run() takes, by stage; those that are finished are counted too."""
         return {stage.name: self.job.fold_count for stage in self.job.stages}
 
     def run(self) -> TrainingResult:

@@ -31,7 +31,7 @@ from trainers.finishing import finish
 from trainers.job import Job, TrainingResult, first_of_each_network
 from trainers.regions import RegionMaker, stored_regions
 from trainers.stage import StageTraining, organ_training
-from trainers.unseen import Unseen, most_runs
+from trainers.unseen import Unseen
 from trainers.validating import HeldOut, Validation, further_volumes, prediction_file
 from trainers.whole import HeldOutVolumes, held_out_predictor
 
@@ -51,9 +51,9 @@ class TwoStageTrainer:
         self.locate, self.organ_stages = job.stages[0], job.stages[1:]
 
     def trainings(self) -> dict[str, int]:
-        """How many trainings run() takes, at most, by stage."""
+        """How many trainings run() takes, by stage; those that are finished are counted too."""
         organs = {stage.name: self.job.fold_count for stage in self._networks}
-        return {self.locate.name: most_runs(self.job)} | organs
+        return {self.locate.name: len(self.unseen.folder_names)} | organs
 
     @property
     def _networks(self) -> list[StagePlan]:

@@ -7,7 +7,7 @@ locator found its organ: both by the networks of the uncompressed model, as in u
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +18,12 @@ import numpy as np
 from autoseg.data.source import PatchSource
 from autoseg.data.spatial import SpatialLimits
 from autoseg.dataset import Case, Dataset
+from autoseg.errors import FileError
 from autoseg.files import checksum, checksum_of
 from autoseg.inference.chain import Chain, previous_labels_on_grid
 from autoseg.inference.inputs import check_inputs, find_inputs
 from autoseg.inference.model import load_earlier_stages
-from autoseg.inference.model_files import ModelFiles, read_model_files
+from autoseg.inference.model_files import ModelFiles
 from autoseg.inference.options import PredictionOptions
 from autoseg.inference.two_stage import organ_sizes_mm
 from autoseg.io import Volume, read_image
@@ -47,6 +48,7 @@ def unlabelled_patches(folder: Path, task: FittingTask, settings: TrainingSettin
     job = task.job
     cases = find_inputs([folder], job.dataset.channel_names, job.dataset.file_ending)
     check_inputs(cases, job.dataset.channel_names, [])
+    _check_a_file_per_channel(cases, job.dataset.channel_names)
     images = UnlabelledImages(task, cases, settings.device)
     previous, regions = None, None
     if task.regions is None:
@@ -75,6 +77,15 @@ def unlabelled_patches(folder: Path, task: FittingTask, settings: TrainingSettin
     )
 
 
+def networks_before(teacher: ModelFiles, stage: str) -> list[Path]:
+    """The networks of the model that decide what a stage sees of an image: none where it sees the image alone."""
+    names, seen = [one.name for one in teacher.stages], teacher.plans.stages[stage]
+    count = 1 if seen.region is not None else 0
+    if seen.previous_stage is not None:
+        count = 1 + names.index(seen.previous_stage)
+    return [path for paths in teacher.weights[:count] for path in paths]
+
+
 @dataclass(frozen=True)
 class UnlabelledStore:
     """Prepared cases without labels, as a source of patches reads them: all of it background, which nobody looks at."""
@@ -98,6 +109,16 @@ class UnlabelledStore:
         return {}
 
 
+def _check_a_file_per_channel(cases: Sequence[Case], channels: Sequence[str]) -> None:
+    for case in cases:
+        if len(case.images) != len(channels):
+            raise FileError(
+                case.images[0],
+                f"holds all {len(channels)} channels; to teach on, each must be a file.",
+                f"Split it into {case.id}_0000, {case.id}_0001, ...",
+            )
+
+
 @dataclass(frozen=True)
 class UnlabelledImages:
     """The images for one task. What is made of them is kept beside the prepared cases, and made once.
@@ -118,7 +139,7 @@ class UnlabelledImages:
         """What the stage before says of them, on the grid of the prepared ones."""
         stage = self.task.stage
         assert stage.previous_stage is not None
-        labels = PredictedLabels(self._place(f"{stage.previous_stage}_for_{stage.name}"))
+        labels = PredictedLabels(self._place(f"{stage.previous_stage}_for_{stage.name}", *self._guides))
 
         def keep(case: Case, volume: Volume, predicted: np.ndarray, made_by: str) -> None:
             on_grid = previous_labels_on_grid(Volume(predicted, volume.geometry), store.record(case.id))
@@ -131,7 +152,7 @@ class UnlabelledImages:
     def regions(self) -> OrganRegions:
         """The regions of the task's organ, or of all that share its network, in the images where it was located."""
         files, network = self._teacher, self.task.stage.network_name
-        store, boxes = PreparedStore(self._place(network)), self._boxes()
+        store, boxes = PreparedStore(self._place(network, *self._guides)), self._boxes()
         sharing = [stage for stage in files.stages if stage.network_name == network]
         makers = [RegionMaker(self._dataset, files.plans, stage, boxes, store) for stage in sharing]
         for case in _with_progress(self.cases, f"preparing {network} in unlabelled images"):
@@ -142,7 +163,7 @@ class UnlabelledImages:
 
     def _boxes(self) -> dict[str, CaseBoxes]:
         """Where the locator finds the organs."""
-        files, folder = self._teacher, self._place("boxes")
+        files, folder = self._teacher, self._place("boxes", *self._guides)
         sizes = organ_sizes_mm(files.stages[1:], files.plans)
 
         def made_by(case_id: str) -> str | None:
@@ -166,8 +187,7 @@ class UnlabelledImages:
 
         made_by: of an image, None where it was not predicted. keep: takes what the last of these stages says.
         """
-        files = self._teacher
-        networks = [checksum(path) for paths in files.weights[:count] for path in paths]
+        files, networks = self._teacher, self._guides
         wanted = {
             case.id: checksum_of([networks, source_checksum(case, self._dataset, files.plans, files.stages[0])])
             for case in self.cases
@@ -182,21 +202,28 @@ class UnlabelledImages:
             assert predicted is not None
             keep(case, volume, predicted, wanted[case.id])
 
-    @cached_property
+    @property
     def _teacher(self) -> ModelFiles:
-        """The uncompressed model, with the folds that this run was asked for, else all that it has."""
-        job = self.task.job
-        assert job.making is not None  # a teacher's network is made out of another one
-        return read_model_files(job.making.teacher, folds=job.options.folds or None, configuration=job.configuration)
+        """The uncompressed model."""
+        making = self.task.job.making
+        assert making is not None  # a teacher's network is made out of another one
+        return making.teacher_files
+
+    @cached_property
+    def _guides(self) -> list[str]:
+        """Checksums of the networks of the stages before."""
+        return [checksum(path) for path in networks_before(self._teacher, self.task.stage.name)]
 
     @cached_property
     def _dataset(self) -> Dataset:
         """The images with the classes of the whole configuration: the task's are those of an organ."""
         return replace(self.task.job.dataset, labels=self._teacher.labels, cases=self.cases)
 
-    def _place(self, name: str) -> Path:
-        job = self.task.job
-        return job.workspace.prepared(job.dataset.name) / f"unlabelled_{job.plans.name}_{name}"
+    def _place(self, name: str, *made_by: str) -> Path:
+        """A folder for what is made of these images, by these networks: two runs do not disturb one another."""
+        job, images = self.task.job, [str(path.absolute()) for case in self.cases for path in case.images]
+        mark = checksum_of([images, made_by])[:8]
+        return job.workspace.prepared(job.dataset.name) / f"unlabelled_{mark}_{job.plans.name}_{name}"
 
 
 def _with_progress(cases: tuple[Case, ...] | list[Case], title: str) -> Iterator[Case]:

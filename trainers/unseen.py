@@ -89,8 +89,3 @@ class Unseen:
         for validation in validations:
             validation.run()
             yield validation
-
-
-def most_runs(job: Job) -> int:
-    """How many networks of an earlier stage are trained, at most: two folds and one for the rest of the cases."""
-    return max(2, job.fold_count, len(job.earlier_folds)) + 1

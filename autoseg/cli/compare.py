@@ -62,8 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def compare_variants(arguments: argparse.Namespace) -> int:
     """Plan all variants, tell the time, train what is not finished, score, and show; or measure what is trained."""
-    from autoseg.cli.comparing import Comparing, announcement
+    from autoseg.cli.comparing import Comparing
     from autoseg.cli.comparison_costs import format_costs, write_costs
+    from autoseg.cli.comparison_runs import announcement
     from autoseg.evaluation.comparison import compare, format_comparison, write_comparison
 
     _check(arguments)

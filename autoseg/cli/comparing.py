@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from autoseg.cli import plan_and_preprocess, predict, train
 from autoseg.cli.comparison_costs import VariantCost, cost_of, mean_cost
+from autoseg.cli.comparison_runs import Run, is_near
 from autoseg.cli.plan_and_preprocess import plan_dataset, suggested_configuration, training_target
 from autoseg.cli.train import make_trainer
 from autoseg.cli.variants import (
@@ -26,13 +26,12 @@ from autoseg.dataset import read_dataset
 from autoseg.errors import OptionError
 from autoseg.evaluation import EvaluationOptions, Summary, evaluate_folders, read_summary, summarize
 from autoseg.files import read_artefact, write_json
+from autoseg.fingerprint import Fingerprint
 from autoseg.labels import Labels
 from autoseg.plans import TWO_STAGE, Plans, read_plans, write_plans
 from autoseg.training.reporting import duration
 from autoseg.workspace import Workspace
 
-TOTAL_TOLERANCE = 0.01
-"""By how much the trainings of a variant may miss the time that they have together, as a share of it."""
 MOST_PLANNED = 4
 """How often plans are made for another budget until their trainings take that time; twice where the stages stay."""
 
@@ -55,41 +54,6 @@ class Settings:
     schema: int = 1
 
 
-@dataclass(frozen=True)
-class Run:
-    """A training of a variant with a seed."""
-
-    variant: Variant
-    seed: int
-    plans: Plans
-    trainer: Any
-
-    @property
-    def trainings(self) -> int:
-        """How many, at most."""
-        return sum(self.trainer.trainings().values())
-
-    @property
-    def seconds(self) -> float | None:
-        """Of all trainings together at most; None where epochs decide and not the time."""
-        job = self.trainer.job
-        budgets = [
-            (count, job.plans.stages[name].training.budget_seconds) for name, count in self.trainer.trainings().items()
-        ]
-        if job.options.epochs is not None or not all(budget for _, budget in budgets):
-            return None
-        return sum(count * (budget or 0.0) for count, budget in budgets)
-
-
-def announcement(runs: Sequence[Run]) -> str:
-    """How long all will take, as far as that is known beforehand; finished trainings are counted too."""
-    seconds = [run.seconds for run in runs]
-    text = f"{len(runs)} models, {sum(run.trainings for run in runs)} trainings at most"
-    if None in seconds:
-        return f"{text}; their time follows."
-    return f"{text}, {duration(sum(each or 0.0 for each in seconds))} in all, and then validation."
-
-
 class Comparing:
     """One comparison: what it was told, where it lies, and what comes of it."""
 
@@ -104,6 +68,7 @@ class Comparing:
         self.dataset = self.workspace.dataset_name(arguments.dataset)
         self.plans_names = [f"compare-{self.name}-{part}" for part in folder_names(values)]
         self.is_begun = self.settings_file.exists()
+        self._measured: dict[str, Fingerprint] = {}
 
     @property
     def folder(self) -> Path:
@@ -160,29 +125,39 @@ class Comparing:
     def _plan(self, variant: Variant, name: str) -> Plans:
         """The plans of a variant: those on disk, where the run that began the comparison made them."""
         path = self.workspace.plans_file(self.dataset, name)
+        total = self.settings.total_seconds
         if self.is_begun and path.exists():
-            return read_plans(path)
-        if self.settings.total_seconds is None:
+            plans = read_plans(path)
+            self._check_total(total, self._run(variant, plans, seed=0))
+            return plans
+        if total is None:
             return self._planned(variant, name, self.settings.budget_seconds, dry=self.arguments.dry_run)
-        return self._planned_within(self.settings.total_seconds, variant, name)
+        return self._planned_within(total, variant, name)
+
+    def _check_total(self, total: float | None, run: Run) -> None:
+        """Raise OptionError where the trainings of plans of before do not take the total with these folds."""
+        if total is not None and not is_near(run.seconds, total):
+            raise OptionError(
+                f"The {duration(total)} of {self.what}={run.variant.value} were divided for other --folds: with these "
+                f"its trainings take {duration(run.seconds or 0.0)}.",
+                "Give the folds as before to continue, or another --name.",
+            )
 
     def _planned_within(self, total: float, variant: Variant, name: str) -> Plans:
         """Plans whose trainings take the total together: the budget is shortened by what those for the total take."""
         budget = total
         for _ in range(MOST_PLANNED):
-            run = self._run(variant, self._planned(variant, name, budget, dry=True), seed=0)
+            plans = self._planned(variant, name, budget, dry=True)
+            run = self._run(variant, plans, seed=0)
             seconds = run.seconds
             if seconds is None:
                 raise OptionError(
                     f"--total divides time, and the trainings of {self.what}={variant.value} end by epochs.",
                     "Leave out --total, or the epochs.",
                 )
-            if abs(seconds / total - 1) <= TOTAL_TOLERANCE:
-                print(
-                    f"{self.what}={variant.value}: {run.trainings} trainings at most in {duration(total)} together, "
-                    f"with a budget of {duration(budget)}."
-                )
-                return self._planned(variant, name, budget, dry=self.arguments.dry_run)
+            if is_near(seconds, total):
+                print(f"{self.what}={variant.value}: {run.told(total)}, with a budget of {duration(budget)}.")
+                return plans if self.arguments.dry_run else self._planned(variant, name, budget, dry=False)
             budget *= total / seconds
         raise OptionError(
             f"No budget makes the trainings of {self.what}={variant.value} take {duration(total)} together: "
@@ -198,7 +173,7 @@ class Comparing:
         words += ["--dry-run"] if dry else []
         print(f"\n$ autoseg_plan_and_preprocess {' '.join(words)}", flush=True)
         options = plan_and_preprocess.make_parser().parse_args(words)
-        plans = plan_dataset(self.dataset, self.workspace, options)
+        plans = plan_dataset(self.dataset, self.workspace, options, self._measured)
         assert plans is not None
         return plans
 

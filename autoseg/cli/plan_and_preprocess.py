@@ -70,9 +70,15 @@ def plan_and_preprocess(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def plan_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace) -> Plans | None:
+def plan_dataset(
+    name: str,
+    workspace: Workspace,
+    arguments: argparse.Namespace,
+    measured: dict[str, Fingerprint] | None = None,
+) -> Plans | None:
     """Check, measure, plan and, unless it is a dry run, write and prepare.
 
+    measured: fingerprints of earlier calls, by dataset; gets this one's, so that dry runs read the volumes once.
     None with --check-only. Raises DatasetError for a dataset in which the check finds errors, which are shown.
     """
     from autoseg.dataset import read_dataset
@@ -82,8 +88,10 @@ def plan_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace)
     arguments.workers = arguments.workers or usable_cores()
     dataset = read_dataset(workspace.raw(name))
     print(f"{name}: {len(dataset.cases)} training cases in {dataset.folder}")
+    measured = {} if measured is None else measured
     fingerprint_file = workspace.prepared(name) / "fingerprint.json"
-    fingerprint = None if arguments.check_only else _fresh_fingerprint(fingerprint_file, dataset)
+    kept = None if arguments.check_only else _fresh_fingerprint(fingerprint_file, dataset)
+    fingerprint = kept or _if_fresh(measured.get(name), dataset)
     if fingerprint is None:
         from autoseg.measuring import affordable_readers
 
@@ -91,15 +99,16 @@ def plan_dataset(name: str, workspace: Workspace, arguments: argparse.Namespace)
         fingerprint = _examine(dataset, workers, check_only=arguments.check_only)
         if fingerprint is None:
             return None
-        if not arguments.dry_run:
-            from autoseg.fingerprint import write_fingerprint
-
-            write_fingerprint(fingerprint_file, fingerprint)
     else:
         print("measured before; no training case has changed since.")
         from autoseg.checking import check_without_volumes
 
         _report(check_without_volumes(dataset), dataset)
+    measured[name] = fingerprint
+    if kept is None and not arguments.dry_run:
+        from autoseg.fingerprint import write_fingerprint
+
+        write_fingerprint(fingerprint_file, fingerprint)
     plans = _plan(dataset, fingerprint, decisions, arguments)
     if not arguments.dry_run:
         _write_and_prepare(dataset, plans, workspace, arguments)
@@ -134,13 +143,18 @@ def _report(findings: list[Finding], dataset: Dataset) -> None:
 def _fresh_fingerprint(path: Path, dataset: Dataset) -> Fingerprint | None:
     """The fingerprint on disk, unless it is missing, of another version, or made from other files."""
     from autoseg.errors import FileError
-    from autoseg.fingerprint import read_fingerprint, source_checksum
+    from autoseg.fingerprint import read_fingerprint
 
     try:
-        fingerprint = read_fingerprint(path)
+        return _if_fresh(read_fingerprint(path), dataset)
     except FileError:
         return None
-    return fingerprint if fingerprint.made_from == source_checksum(dataset) else None
+
+
+def _if_fresh(fingerprint: Fingerprint | None, dataset: Dataset) -> Fingerprint | None:
+    from autoseg.fingerprint import source_checksum
+
+    return fingerprint if fingerprint is not None and fingerprint.made_from == source_checksum(dataset) else None
 
 
 def _plan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,8 @@ def dataset_folds(dataset: Dataset, prepared: Path) -> tuple[Fold, ...]:
     """The folds of a dataset; prepared: its folder of prepared cases.
 
     The first of these that exists is taken: splits_final.json in the prepared folder, the same in the raw folder,
-    splits.json in the prepared folder. Otherwise folds are made and written there. Raises FormatError where a file does
-    not fit the dataset.
+    splits.json in the prepared folder. Otherwise folds are made; keep_folds writes them there. Raises FormatError where
+    a file does not fit the dataset.
     """
     for path in (prepared / PEER_SPLITS_FILE, dataset.folder / PEER_SPLITS_FILE):
         if path.exists():
@@ -75,12 +76,20 @@ def dataset_folds(dataset: Dataset, prepared: Path) -> tuple[Fold, ...]:
             return folds
     path = prepared / SPLITS_FILE
     if not path.exists():
-        write_folds(path, make_folds(dataset))
+        return make_folds(dataset)
     folds = read_folds(path, [case.id for case in dataset.cases])
     unused = _unused_cases(folds, dataset)
     if unused:
         raise FormatError(path, f"leaves out the case {unused[0]!r}.", "Delete it, and folds are made again.")
     return folds
+
+
+def keep_folds(dataset: Dataset, prepared: Path) -> None:
+    """Write the folds of a dataset, where no file has them yet and there are patients enough for any."""
+    names = (prepared / PEER_SPLITS_FILE, dataset.folder / PEER_SPLITS_FILE, prepared / SPLITS_FILE)
+    if not any(path.exists() for path in names):
+        with suppress(DatasetError):
+            write_folds(prepared / SPLITS_FILE, make_folds(dataset))
 
 
 def _unused_cases(folds: Sequence[Fold], dataset: Dataset) -> list[str]:

@@ -74,14 +74,15 @@ def evaluate_case(
     tolerance = tolerance_mm if surface else None
 
     def masks(name: str, partner: str) -> tuple[np.ndarray, np.ndarray]:
-        """A class of the prediction, and one of the reference, within what holds both."""
+        """A class of the prediction, and one of the reference that is not the first too, within what holds both."""
         values = labels.classes[name] + labels.classes[partner]
         box = joint_box([found[value] for found in boxes for value in values if value in found])
         slices = box.slices if box else (slice(0),) * 3
         predicted = labels.mask(prediction[slices], name)
         if labels.ignore is not None:
             predicted &= reference[slices] != labels.ignore
-        return predicted, labels.mask(reference[slices], partner)
+        referenced = labels.mask(reference[slices], partner)
+        return predicted, referenced if partner == name else referenced & ~labels.mask(reference[slices], name)
 
     partners = other_sides(labels.names)
     scores = {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from autoseg.data.folds import Fold
 from autoseg.errors import FileError, OptionError
 from autoseg.registry import resolve
 from autoseg.workspace import Workspace
@@ -49,17 +51,30 @@ def test_refuses_to_compress_what_is_not_there(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", FROM_NOTHING)
-@pytest.mark.parametrize("folds", [("0",), ("0", "1", "2")])
-def test_tells_how_many_networks_it_trains(name: str, folds: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("folds", "earlier"),
+    [("0", 3), ("012", 4), ("01234", 5), (("all",), 6), (("0", "all"), 4)],
+)
+def test_tells_how_many_networks_it_trains(name: str, folds: Sequence[str], earlier: int) -> None:
     regions = [None] if name == "standard" else [None, object() if name == "two_stage" else None]
     stages = tuple(
         SimpleNamespace(name=str(number), network_name=str(number), region=region)
         for number, region in enumerate(regions)
     )
-    job = SimpleNamespace(stages=stages, configuration="3d_usual", fold_count=len(folds), earlier_folds=())
+    every = tuple(Fold((), (case,)) for case in "abcde")
+    job = SimpleNamespace(
+        stages=stages,
+        configuration="3d_usual",
+        dataset=SimpleNamespace(cases=[SimpleNamespace(id=case) for case in "abcde"]),
+        folds=every,
+        fold=lambda number: every[int(number)],
+        fold_names=tuple(folds),
+        fold_count=len(folds),
+        earlier_folds=(),
+    )
     trainings = resolve("trainer", TRAINERS, name)(job).trainings()
+    assert list(trainings.values()) == [earlier, len(folds)][-len(stages) :]
     assert list(trainings) == [stage.name for stage in stages]
-    assert min(trainings.values()) >= len(folds)
 
 
 def test_the_mean_is_over_folds_with_held_out_cases() -> None:

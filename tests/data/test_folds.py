@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import KFold
 
-from autoseg.data.folds import Fold, dataset_folds, make_folds, read_folds, write_folds
+from autoseg.data.folds import Fold, dataset_folds, keep_folds, make_folds, read_folds, write_folds
 from autoseg.dataset import Case, Dataset
 from autoseg.errors import DatasetError, FormatError
 from autoseg.labels import Labels
@@ -67,12 +67,22 @@ def test_splits_of_the_peer_are_honoured(tmp_path: Path, place: str) -> None:
 
 def test_made_folds_are_written_and_kept(tmp_path: Path) -> None:
     folds = dataset_folds(dataset(7, folder=tmp_path / "raw"), tmp_path)
+    assert not list(tmp_path.iterdir())
+    keep_folds(dataset(7, folder=tmp_path / "raw"), tmp_path)
     assert dataset_folds(dataset(7, folder=tmp_path / "raw"), tmp_path) == folds
     assert read_folds(tmp_path / "splits.json", [case.id for case in dataset(7).cases]) == folds
 
 
+def test_folds_of_others_and_too_few_cases_are_left_as_they_are(tmp_path: Path) -> None:
+    keep_folds(dataset(1, folder=tmp_path / "raw"), tmp_path)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "splits_final.json").write_text("[]")
+    keep_folds(dataset(7, folder=tmp_path / "raw"), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["splits_final.json"]
+
+
 def test_a_case_that_came_later_is_noticed(tmp_path: Path) -> None:
-    dataset_folds(dataset(7, folder=tmp_path / "raw"), tmp_path)
+    keep_folds(dataset(7, folder=tmp_path / "raw"), tmp_path)
     with pytest.raises(FormatError, match=r"splits.json.*case_07"):
         dataset_folds(dataset(8, folder=tmp_path / "raw"), tmp_path)
 

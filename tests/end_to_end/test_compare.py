@@ -51,7 +51,7 @@ def test_a_dry_run_tells_the_time_and_writes_nothing(
     root: Path, compare: Compare, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert compare("--vary", "configuration=3d_fullres,3d_cascade", "--dry-run", fixed=FIXED[:3]) == 0
-    assert "2 models, 5 trainings at most, 1m40s in all, and then validation." in capsys.readouterr().out
+    assert "2 models, 5 trainings, 1m40s in all, and then validation." in capsys.readouterr().out
     assert sorted(path.name for path in root.iterdir()) == ["raw"]
 
 
@@ -61,9 +61,10 @@ def test_a_total_is_the_same_for_one_stage_and_for_several(
     words = ["--vary", "configuration=3d_fullres,3d_cascade", "--dry-run"]
     assert compare(*words, fixed=FIXED[:3], time=("--total", "80s")) == 0
     told = capsys.readouterr().out
-    assert "configuration=3d_fullres: 1 trainings at most in 1m20s together, with a budget of 1m20s." in told
-    assert "configuration=3d_cascade: 4 trainings at most in 1m20s together, with a budget of 20s." in told
-    assert "2 models, 5 trainings at most, 2m40s in all, and then validation." in told
+    assert "configuration=3d_fullres: 1 training in 1m20s together, with a budget of 1m20s." in told
+    assert "configuration=3d_cascade: 4 trainings in 1m20s together, with a budget of 20s." in told
+    assert "2 models, 5 trainings, 2m40s in all, and then validation." in told
+    assert told.count("measured before") == 2
     assert sorted(path.name for path in root.iterdir()) == ["raw"]
 
 
@@ -83,6 +84,26 @@ def test_a_total_that_no_budget_meets_is_refused(
         words = ["--vary", "configuration=3d_fullres,3d_cascade", "--dry-run"]
         assert compare(*words, fixed=FIXED[:3], time=("--total", "80s")) == 2
     assert "No budget makes the trainings of configuration=3d_cascade take 1m20s" in capsys.readouterr().err
+
+
+def test_folds_that_a_total_was_not_divided_for_are_refused(
+    root: Path, compare: Compare, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--vary", "base-filters=4,8", "-c", "3d_fullres", "--name", "timed"]
+    total = {"fixed": FIXED[:3], "time": ("--total", "80s")}
+
+    def stop(task: Any, settings: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainers.stage.fit", stop)
+    assert compare(*words, **total) == 130
+    assert compare(*words, **total) == 130
+    assert compare(*words, "--folds", 0, 1, **total) == 2
+    assert "The 1m20s of base-filters=4 were divided for other --folds: with these its trainings take 2m40s." in (
+        capsys.readouterr().err
+    )
+    assert compare(*words, fixed=FIXED[:3], time=("--total", "90s")) == 2
+    assert "was begun with total_seconds 80.0, not 90.0" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

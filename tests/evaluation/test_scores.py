@@ -133,3 +133,9 @@ def test_a_side_that_was_not_contoured_tells_nothing_of_the_other() -> None:
     geometry = Geometry((1, 1, 3), (1.0, 1.0, 1.0))
     scores = evaluate_case(array, array, SIDES, geometry, not_contoured=("parotid_right",), surface=False)
     assert {name: one.other_side_voxels for name, one in scores.items()} == {"parotid_left": None, "larynx": None}
+
+
+def test_what_both_sides_have_in_common_is_on_neither() -> None:
+    regions = Labels({"lung_left": (1, 3), "lung_right": (2, 3)})
+    scores = score_line([1, 3, 2, 2], [1, 3, 2, 1], regions)
+    assert {name: one.other_side_voxels for name, one in scores.items()} == {"lung_left": 0, "lung_right": 1}
