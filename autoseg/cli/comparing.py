@@ -14,6 +14,7 @@ from autoseg.cli.comparison_runs import Run, is_near
 from autoseg.cli.plan_and_preprocess import plan_dataset, suggested_configuration, training_target
 from autoseg.cli.train import make_trainer
 from autoseg.cli.variants import (
+    CHOOSING,
     CONFIGURATION,
     OF_TWO_STAGES,
     Variant,
@@ -107,6 +108,7 @@ class Comparing:
     def plan(self) -> list[Run]:
         """Every training in order: all variants with the first seed, then with the next. Plans are on disk then."""
         plans = [self._plan(variant, name) for variant, name in zip(self.variants, self.plans_names, strict=True)]
+        self._check_configurations(plans)
         return [
             self._run(variant, planned, seed)
             for seed in self.arguments.seeds
@@ -180,12 +182,30 @@ class Comparing:
     def _run(self, variant: Variant, plans: Plans, seed: int) -> Run:
         """A training; each further seed has the same plans under a name of their own, and so its own model folder."""
         plans = plans if seed == 0 else replace(plans, name=f"{plans.name}-seed-{seed}")
-        configuration = variant.options.get(CONFIGURATION) or self.arguments.configuration
-        configuration = configuration or (TWO_STAGE if self.what in OF_TWO_STAGES else suggested_configuration(plans))
+        configuration = self._configuration(variant, plans)
         words = [self.dataset, configuration, "--plans-name", plans.name, "--seed", str(seed), *variant.training()]
         words += ["--device", self.settings.device, "--folds", *self.arguments.folds]
         trainer = make_trainer(self.workspace, self.dataset, plans, train.make_parser().parse_args(words))
         return Run(variant, seed, plans, trainer)
+
+    def _configuration(self, variant: Variant, plans: Plans) -> str:
+        """What is trained of a variant: what is asked for, else what planning suggests."""
+        given = variant.options.get(CONFIGURATION) or self.arguments.configuration
+        if self.what in OF_TWO_STAGES or variant.options.get("two-stage") == "always":
+            given = given or TWO_STAGE
+        return given or suggested_configuration(plans)
+
+    def _check_configurations(self, plans: Sequence[Plans]) -> None:
+        """Tell what is trained of each variant; OptionError where a comparison of other things would compare these."""
+        pairs = zip(self.variants, plans, strict=True)
+        found = {variant.value: self._configuration(variant, planned) for variant, planned in pairs}
+        print(f"\ntrained of each: {', '.join(dict.fromkeys(found.values()))}")
+        if len(set(found.values())) > 1 and self.what not in (CONFIGURATION, *CHOOSING):
+            told = ", ".join(f"{name} with {value}" for value, name in found.items())
+            raise OptionError(
+                f"Planning suggests other configurations for other values of {self.what}: {told}.",
+                f"Give the one to compare, as in -c {next(iter(found.values()))}.",
+            )
 
     def summaries(self, runs: Sequence[Run]) -> dict[str, list[Summary]]:
         """Per value of the option the scores of its runs: of the folds' validation cases, or of the test cases."""

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from autoseg.cli import plan_and_preprocess, train
 from autoseg.cli.planning_options import add_planning_options, planning_decisions
 from autoseg.errors import OptionError, unknown_name
+from autoseg.plans import TWO_STAGE
 
 CONFIGURATION = "configuration"
 USUAL = "default"
 """A value that stands for an option that is not given."""
 OF_TWO_STAGES = ("locate-shape", "organ-models", "region-margin")
 """Options that matter to the configuration 3d_two_stage alone."""
+FORCED_BY = {"3d_cascade": ("cascade", "always"), TWO_STAGE: ("two-stage", "always")}
+"""By configuration the option that makes the planner plan it, whatever it thinks of it."""
+CHOOSING = ("recipe", "planner", "cascade", "two-stage")
+"""Options that decide which configurations there are, so that each value may have another one."""
 TRAINING_OPTIONS = (
     "epochs",
     "iterations-per-epoch",
@@ -83,7 +88,13 @@ def make_variants(name: str, values: Sequence[str], fixed: dict[str, str]) -> tu
         raise OptionError(f"--set {name} fixes what --vary {name} varies.", "Leave one of them out.")
     if len(values) < 2 or len(set(values)) < len(values) or not all(values):
         raise OptionError(f"--vary {name} needs at least two different values, not {', '.join(values)}.")
-    return tuple(Variant(value, fixed if value == USUAL else fixed | {name: value}) for value in values)
+    return tuple(Variant(value, fixed if value == USUAL else _options(name, value, fixed)) for value in values)
+
+
+def _options(name: str, value: str, fixed: dict[str, str]) -> dict[str, str]:
+    """Of a variant; a configuration that is asked for is planned, unless the user decides that himself."""
+    forced = dict([FORCED_BY[value]]) if name == CONFIGURATION and value in FORCED_BY else {}
+    return forced | fixed | {name: value}
 
 
 def folder_names(values: Sequence[str]) -> list[str]:

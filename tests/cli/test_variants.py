@@ -49,6 +49,17 @@ def test_default_leaves_the_option_out() -> None:
     assert (first.training(), second.training()) == ([], ["--epochs=4"])
 
 
+def test_configurations_that_are_compared_are_planned() -> None:
+    names = ["3d_fullres", "3d_cascade", "3d_two_stage"]
+    variants = make_variants("configuration", names, {"two-stage": "auto"})
+    assert [one.planning() for one in variants] == [
+        ["--two-stage=auto"],
+        ["--cascade=always", "--two-stage=auto"],
+        ["--two-stage=auto"],
+    ]
+    assert make_variants("configuration", names, {})[2].planning() == ["--two-stage=always"]
+
+
 @pytest.mark.parametrize(
     ("name", "values", "fixed", "message"),
     [

@@ -55,6 +55,41 @@ def test_a_dry_run_tells_the_time_and_writes_nothing(
     assert sorted(path.name for path in root.iterdir()) == ["raw"]
 
 
+def test_all_that_planning_suggests_can_be_compared(
+    root: Path, compare: Compare, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--vary", "configuration=3d_fullres,3d_cascade,3d_two_stage", "--dry-run"]
+    assert compare(*words, fixed=FIXED[:2]) == 0
+    assert "trained of each: 3d_fullres, 3d_cascade, 3d_two_stage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("varied", "trained"),
+    [("pooling=1,2", None), ("cascade=always,never", "3d_cascade, 3d_fullres"), ("two-stage=always", "3d_two_stage")],
+)
+def test_different_things_are_compared_only_where_that_is_meant(
+    root: Path,
+    compare: Compare,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    varied: str,
+    trained: str | None,
+) -> None:
+    suggested = iter(["3d_cascade", "3d_fullres"] * 2)
+    monkeypatch.setattr("autoseg.cli.comparing.suggested_configuration", lambda plans: next(suggested))
+    words = ["--vary", varied, "--dry-run"] if "," in varied else ["--vary", "pooling=1,2", "--dry-run"]
+    options = ["cascade=always"] if varied.startswith("pooling") else [] if "," in varied else [varied]
+    code = compare(*words, fixed=["--set", "patch-size=16,16,16", *options])
+    told = capsys.readouterr()
+    if trained is None:
+        assert code == 2
+        assert "3d_cascade with 1, 3d_fullres with 2" in told.err
+        assert "as in -c 3d_cascade" in told.err
+    else:
+        assert code == 0
+        assert f"trained of each: {trained}\n" in told.out
+
+
 def test_a_total_is_the_same_for_one_stage_and_for_several(
     root: Path, compare: Compare, capsys: pytest.CaptureFixture[str]
 ) -> None:
