@@ -10,6 +10,9 @@ from typing import Literal
 Side = Literal["left", "right"]
 
 SIDE_WORDS: dict[str, Side] = {"left": "left", "lt": "left", "l": "left", "right": "right", "rt": "right", "r": "right"}
+PART = "~"
+HELPING = ("_", "z_", "!")
+"""In a name, and what it begins with: structures that are no whole organs."""
 CHINESE_SIDES = (("左", " left "), ("右", " right "))
 
 
@@ -26,8 +29,11 @@ def readings(name: str) -> frozenset[Reading]:
 
     Case, spaces, underscores, hyphens, brackets and the full-width forms of letters do not matter. The side is a word
     (left, lt, l; right, rt, r) before, behind or between the others, 左 or 右, or glued on (LeftEye, kidneyrt). A name
-    is never cut in any other way: what is no organ's name stays unknown.
+    is never cut in any other way: what is no organ's name stays unknown. So does a part of an organ (Lung~_L), and what
+    planning drew to help itself (_Lung_L, z_Lung_L, !Lung_L), as AAPM TG-263 and clinics mark them.
     """
+    if PART in name or name.strip().casefold().startswith(HELPING):
+        return frozenset()
     words = _words(_plain(name))
     key = "".join(word for word in words if word not in SIDE_WORDS)
     sides = {SIDE_WORDS[word] for word in words if word in SIDE_WORDS}

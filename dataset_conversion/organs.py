@@ -186,7 +186,7 @@ LUNG = Organ(
         1200, 3800, "ICRP 66 (1994), 45 to 55 % of both, from a woman's resting to a man's total capacity"
     ),
 )
-HEART = Organ("heart", "Heart", ("Whole Heart",), ("心脏", "心臟"), volume=_icrp(620, 840, 1.06))
+HEART = Organ("heart", "Heart", ("Whole Heart",), ("心脏", "心臟", "心"), volume=_icrp(620, 840, 1.06))
 TRACHEA = Organ(
     "trachea",
     "Trachea",
@@ -235,7 +235,7 @@ PORTAL_VEIN = Organ(
 SMALL_BOWEL = Organ(
     "small_bowel",
     "Bowel_Small",
-    ("Small Intestine", "Intestine Small", "SB"),
+    ("Small Intestine", "Intestine Small", "Sm Bowel", "SB"),
     ("小肠", "小腸"),
     volume=VolumeRange(
         100, 1350, "ICRP 89 (2002), at most a man's with its contents, 40 % more; as much as is in view"
