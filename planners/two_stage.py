@@ -62,11 +62,12 @@ def plan_two_stage(
         raise PlanningError(f"There can be no two stages: {why[0].lower()}{why[1:]}.", "Leave out --two-stage always.")
     if why or wish == "never":
         return TwoStage(why or "--two-stage never, given by the user", 1.0)
-    groups = _with_margins(group_organs(fingerprint, labels, transpose), full.grid, planner)
+    locate, windows = _locator(full, planner.for_part(LOCATE_SHARE))
+    groups = group_organs(fingerprint, labels, transpose, locate.grid.spacing_mm)
+    groups = _with_margins(groups, full.grid, planner)
     share = share_of_case(groups, full.grid)
     if share > LARGEST_SHARE and wish == "auto":
         return TwoStage("The regions of all organs together are too large a part of the case", share)
-    locate, windows = _locator(full, planner.for_part(LOCATE_SHARE))
     organs, trunk = one_each(groups, full.grid, planner), None
     if planner.options.overrides.organ_models == "shared":
         organs, trunk = shared_by_all(groups, full.grid, planner, organs)

@@ -10,7 +10,14 @@ from planners.options import PlanningOptions
 from planners.organ_networks import SHARED_TIME, SHARED_WEIGHTS, OrganDraft
 from planners.rules.budget import LEAST_PART
 from planners.rules.mirroring import Mirroring
-from planners.rules.organs import COARSEST, LARGEST_SHARE, LEAST_MARGIN_MM, MARGIN_SHARE, SURROUNDINGS
+from planners.rules.organs import (
+    COARSEST,
+    LARGEST_SHARE,
+    LEAST_MARGIN_MM,
+    LOCATOR_VOXELS,
+    MARGIN_SHARE,
+    SURROUNDINGS,
+)
 from planners.training import training_plan
 from planners.two_stage import LOCATE, LOCATE_SHARE, MOST_WINDOWS, TwoStage, organ_flips
 
@@ -107,7 +114,8 @@ def _grid_decision(organ: OrganDraft, found: TwoStage, options: PlanningOptions)
         given = options.given_by("region_margin")
         margin = f"{options.overrides.region_margin} voxels of the full resolution (--region-margin, {given})"
     else:
-        margin = f"{MARGIN_SHARE:.0%} of its edge, at least {LEAST_MARGIN_MM:g} mm"
+        margin = f"{MARGIN_SHARE:.0%} of its edge, at least {LOCATOR_VOXELS:g} voxels of the locator and "
+        margin += f"{LEAST_MARGIN_MM:g} mm"
         if found.trunk is None:
             margin += f"; edges up to {max(SURROUNDINGS):g} times as long where a wide network affords it"
     return Decision(

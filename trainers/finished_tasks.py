@@ -10,7 +10,7 @@ from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels
 from trainers.fitting import FittingTask
 from trainers.job import Job
-from trainers.regions import RegionMaker, stored_regions
+from trainers.regions import RegionMaker, learned, stored_regions
 from trainers.stage import StageTraining, organ_training
 
 REMEDY = "Compress the model where it was trained, or without --prune-allocation global --prune-criterion taylor."
@@ -42,10 +42,8 @@ def _previous(model: Job, stage: StagePlan, fold: str) -> PredictedLabels:
 
 def _of_organs(model: Job, stage: StagePlan, fold: str) -> FittingTask:
     boxes = _boxes(model)
-    sharing = model.plans.sharing(stage)
-    makers = [
-        RegionMaker(model.dataset, model.plans, one, boxes, stored_regions(model.stage_folder(one))) for one in sharing
-    ]
+    known, store = learned(model, list(boxes.values())), stored_regions(model.stage_folder(stage))
+    makers = [RegionMaker(model.dataset, model.plans, one, boxes, known, store) for one in model.plans.sharing(stage)]
     for case in model.dataset.cases:
         for maker in makers:
             maker.prepare(case)

@@ -16,7 +16,7 @@ from autoseg.inference.two_stage import patch_on_volume
 from autoseg.io import read_image, read_labels
 from autoseg.labels import organ_labels
 from autoseg.locating.boxes import CaseBoxes
-from autoseg.locating.experience import Experience
+from autoseg.locating.experience import Experience, learn
 from autoseg.locating.regions import placed_within
 from autoseg.plans import Plans, StagePlan
 from autoseg.preprocessing.case import CaseRecord
@@ -25,6 +25,7 @@ from autoseg.preprocessing.preparation import source_checksum
 from autoseg.preprocessing.region import RegionCutter, is_mirrored
 from autoseg.preprocessing.resampling import around
 from autoseg.preprocessing.store import PreparedStore
+from trainers.job import Job
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,14 @@ def region_id(case_id: str, organ_number: int) -> str:
 
 @dataclass(frozen=True)
 class RegionMaker:
-    """Prepares the regions of one stage. boxes: of all cases, by id."""
+    """Prepares the regions of one stage. boxes: of all cases, by id. known: of finding organs, from as many of them as
+    there are: more is kept around organs that are hard to find."""
 
     dataset: Dataset
     plans: Plans
     stage: StagePlan
     boxes: Mapping[str, CaseBoxes]
+    known: Experience
     store: PreparedStore
 
     @property
@@ -123,12 +126,17 @@ class RegionMaker:
         return Box(tuple(np.floor(start + 0.5).astype(int).tolist()), tuple(np.ceil(stop - 0.5).astype(int).tolist()))
 
     def _kept_box(self, case_id: str, organ: str) -> Box:
-        """What is kept of a case: its boxes, at least a patch, and the planned margin: samples are moved and turned."""
+        """What is kept of a case: its boxes with measured margins, at least a patch, and around it a margin again.
+
+        The samples' regions lie in the first, and are moved and turned. The second is the planned one, or the measured
+        one where that is larger.
+        """
         assert self.stage.region is not None
-        boxes = self.boxes[case_id]
+        boxes, organs = self.boxes[case_id], self.known.organs[organ]
         geometry = boxes.geometry
-        inner = around(_boxes_of(boxes, organ))
-        margin_mm = self.plans.in_volume_order(self.stage.region.margin_mm)
+        inner = self.known.with_margins(organ, around(_boxes_of(boxes, organ)), geometry)
+        planned_mm = self.plans.in_volume_order(self.stage.region.margin_mm)
+        margin_mm = np.maximum(planned_mm, np.maximum(organs.margin_low_mm, organs.margin_high_mm))
         margin = tuple(int(np.ceil(margin_mm[axis] / geometry.spacing_mm[axis])) for axis in range(3))
         patch = patch_on_volume(self.stage, self.plans, geometry)
         least = tuple(edge + 2 * more for edge, more in zip(patch, margin, strict=True))
@@ -175,6 +183,17 @@ def region_dataset(dataset: Dataset, region_ids: Sequence[str]) -> Dataset:
     return Dataset(
         dataset.name, dataset.folder, dataset.channel_names, organ_labels(dataset.labels), dataset.file_ending, cases
     )
+
+
+def learned(job: Job, boxes: Sequence[CaseBoxes]) -> Experience:
+    """What cases teach of finding the organs of a job with two stages."""
+    plans, locator = job.plans, job.stages[0]
+    regions = [stage.region for stage in job.stages if stage.region is not None]
+    guesses = {organ: plans.in_volume_order(region.margin_mm) for region in regions for organ in region.organs}
+    given = {organ for region in regions if region.margin_given for organ in region.organs}
+    organs = [name for name in job.dataset.labels.names if name in guesses]
+    voxel = plans.in_volume_order(locator.spacing_mm)
+    return learn(boxes, organs, voxel_mm=voxel, first_guess_mm=guesses, given=given)
 
 
 def stored_regions(folder: Path) -> PreparedStore:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from autoseg.data.folds import Fold
 from autoseg.dataset import Case
 from autoseg.errors import OptionError
 from autoseg.files import checksum
@@ -22,14 +21,14 @@ from autoseg.inference.predictor import StagePredictor
 from autoseg.inference.two_stage import TwoStageChain, make_predictor, organ_sizes_mm
 from autoseg.io import Volume, read_geometry, read_image, read_labels
 from autoseg.locating.boxes import CaseBoxes, find_boxes, locate, read_boxes, write_boxes
-from autoseg.locating.experience import Experience, learn, read_experience, write_experience
+from autoseg.locating.experience import Experience, read_experience, write_experience
 from autoseg.networks.storage import load_network
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.region import RegionCutter
 from autoseg.training.reporting import duration
 from trainers.finishing import finish
 from trainers.job import Job, TrainingResult, first_of_each_network
-from trainers.regions import RegionMaker, stored_regions
+from trainers.regions import RegionMaker, learned, stored_regions
 from trainers.stage import StageTraining, organ_training
 from trainers.unseen import Unseen
 from trainers.validating import HeldOut, Validation, further_volumes, prediction_file
@@ -65,7 +64,8 @@ class TwoStageTrainer:
         self.job.begin()
         self._announce()
         boxes = self._locate()
-        makers = {stage.name: self._prepared_regions(stage, boxes) for stage in self.organ_stages}
+        known = learned(self.job, list(boxes.values()))
+        makers = {stage.name: self._prepared_regions(stage, boxes, known) for stage in self.organ_stages}
         dice = {}
         for name in self.job.fold_names:
             dice[name] = self._run_fold(name, boxes, makers)
@@ -103,11 +103,11 @@ class TwoStageTrainer:
         located = locate(predicted.array, meaning, truth.geometry, sizes).boxes
         return CaseBoxes(truth.geometry, find_boxes(truth.array, meaning), located, case.not_contoured, network)
 
-    def _prepared_regions(self, stage: StagePlan, boxes: Mapping[str, CaseBoxes]) -> RegionMaker:
+    def _prepared_regions(self, stage: StagePlan, boxes: Mapping[str, CaseBoxes], known: Experience) -> RegionMaker:
         from tqdm import tqdm
 
         job = self.job
-        maker = RegionMaker(job.dataset, job.plans, stage, boxes, stored_regions(job.stage_folder(stage)))
+        maker = RegionMaker(job.dataset, job.plans, stage, boxes, known, stored_regions(job.stage_folder(stage)))
         for case in tqdm(job.dataset.cases, f"preparing {stage.name}", unit="case", disable=None):
             maker.prepare(case)
         return maker
@@ -115,7 +115,9 @@ class TwoStageTrainer:
     def _run_fold(self, name: str, boxes: Mapping[str, CaseBoxes], makers: Mapping[str, RegionMaker]) -> float | None:
         folder, cases = self.job.folder / f"fold_{name}", self.job.fold(name)
         path = folder / EXPERIENCE
-        experience = read_experience(path) if path.exists() else self._learn(cases, boxes)
+        experience = (
+            read_experience(path) if path.exists() else learned(self.job, [boxes[case] for case in cases.train])
+        )
         for stage in self._networks:
             sharing = [makers[other.name] for other in self.job.plans.sharing(stage)]
             training, regions = organ_training(self.job, sharing, cases, experience)
@@ -124,25 +126,6 @@ class TwoStageTrainer:
         self._tell_recall(name, experience)
         held_out = HeldOut(self.job.dataset, f"{self.job.dataset.name} fold_{name}", cases.validation, folder)
         return held_out.run(lambda: self._predict(name, experience, len(cases.validation))).mean_dice
-
-    def _learn(self, cases: Fold, boxes: Mapping[str, CaseBoxes]) -> Experience:
-        """From the cases that the fold trains on."""
-        plans = self.job.plans
-        guesses = {
-            organ: plans.in_volume_order(stage.region.margin_mm)
-            for stage in self.organ_stages
-            if stage.region
-            for organ in stage.region.organs
-        }
-        given = {
-            organ
-            for stage in self.organ_stages
-            if stage.region and stage.region.margin_given
-            for organ in stage.region.organs
-        }
-        organs = [name for name in self.job.dataset.labels.names if name in guesses]
-        voxel = plans.in_volume_order(self.locate.spacing_mm)
-        return learn([boxes[case] for case in cases.train], organs, voxel_mm=voxel, first_guess_mm=guesses, given=given)
 
     def _tell_recall(self, name: str, experience: Experience) -> None:
         known = experience.organs.items()

@@ -154,12 +154,12 @@ class UnlabelledImages:
         files, network = self._teacher, self.task.stage.network_name
         store, boxes = PreparedStore(self._place(network, *self._guides)), self._boxes()
         sharing = [stage for stage in files.stages if stage.network_name == network]
-        makers = [RegionMaker(self._dataset, files.plans, stage, boxes, store) for stage in sharing]
+        known = joined([read_experience(path) for path in files.experience])
+        makers = [RegionMaker(self._dataset, files.plans, stage, boxes, known, store) for stage in sharing]
         for case in _with_progress(self.cases, f"preparing {network} in unlabelled images"):
             for maker in makers:
                 maker.prepare(case)
-        experience = joined([read_experience(path) for path in files.experience])
-        return regions_of(makers, [case.id for case in self.cases], experience)
+        return regions_of(makers, [case.id for case in self.cases], known)
 
     def _boxes(self) -> dict[str, CaseBoxes]:
         """Where the locator finds the organs."""

@@ -18,7 +18,9 @@ LARGEST_SHARE = 0.5
 MARGIN_SHARE = 0.15
 """Of the box's edge, on either side, before anybody measured how far the locator errs."""
 LEAST_MARGIN_MM = 5.0
-SURROUNDINGS = (2.0, 1.5)
+LOCATOR_VOXELS = 2.5
+"""Of the locator's grid, on either side: about what it errs by after some minutes, whatever the organ's size."""
+SURROUNDINGS = (1.5,)
 """Times the edges of a region, tried first: surroundings help where the time buys a wide network for them too."""
 COARSEST = 1.5
 """Times the spacing of the full resolution, at most, for an organ too large for one patch."""
@@ -62,22 +64,30 @@ def why_no_regions(fingerprint: Fingerprint, labels: Labels) -> str:
     return ""
 
 
-def group_organs(fingerprint: Fingerprint, labels: Labels, transpose: Ints) -> list[OrganGroup]:
+def group_organs(
+    fingerprint: Fingerprint, labels: Labels, transpose: Ints, locator_mm: Sequence[float]
+) -> list[OrganGroup]:
     """The organs in the order of the labels; the left and right of confirmed pairs together.
 
-    Pairs share a network only where left to right is one and the same axis in all cases.
+    Pairs share a network only where left to right is one and the same axis in all cases. locator_mm: the spacing of the
+    locator's grid, in plan order.
     """
     partner = dict(fingerprint.pairs) if len(fingerprint.left_right_axes) == 1 else {}
     rights = set(partner.values())
     groups = [(name, *([partner[name]] if name in partner else [])) for name in labels.names if name not in rights]
-    return [_group(names, fingerprint, transpose) for names in groups]
+    return [_group(names, fingerprint, transpose, locator_mm) for names in groups]
 
 
-def _group(names: tuple[str, ...], fingerprint: Fingerprint, transpose: Ints) -> OrganGroup:
+def _group(
+    names: tuple[str, ...], fingerprint: Fingerprint, transpose: Ints, locator_mm: Sequence[float]
+) -> OrganGroup:
     facts = [fingerprint.classes[name] for name in names]
     boxes = [fact.box_mm for fact in facts if fact.box_mm is not None]
     size = [max(box[axis].three_quarters for box in boxes) for axis in transpose]
-    margin = tuple(max(LEAST_MARGIN_MM, MARGIN_SHARE * edge) for edge in size)
+    margin = tuple(
+        max(LEAST_MARGIN_MM, MARGIN_SHARE * edge, LOCATOR_VOXELS * step)
+        for edge, step in zip(size, locator_mm, strict=True)
+    )
     return OrganGroup(RegionPlan(names, tuple(size), margin), sum(fact.present for fact in facts))
 
 

@@ -55,6 +55,15 @@ def test_the_larger_one_of_a_pair_gives_the_size() -> None:
     assert region.size_mm == (24.0, 25.0, 28.0)
 
 
+def test_a_margin_is_what_the_locator_errs_by_however_small_the_organ() -> None:
+    plans = plan()
+    located_mm = plans.stages["locate"].spacing_mm
+    for stage in plans.stages.values():
+        if stage.region is not None:
+            margins = zip(stage.region.margin_mm, located_mm, stage.region.size_mm, strict=True)
+            assert all(margin >= max(2.5 * step, 0.15 * edge, 5.0) - 1e-9 for margin, step, edge in margins)
+
+
 def test_the_networks_of_organs_share_the_budget_of_a_stage() -> None:
     plans = plan()
     organs = [stage.training for stage in plans.stages.values() if stage.region]

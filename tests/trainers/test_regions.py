@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,19 +57,21 @@ def boxes_of(dataset: Dataset, *, open_classes: tuple[str, ...] = ()) -> dict[st
 
 
 def maker_of(dataset: Dataset, plans: Plans, folder: Path, **changes: tuple[str, ...]) -> RegionMaker:
-    return RegionMaker(dataset, plans, pair_stage(plans), boxes_of(dataset, **changes), stored_regions(folder))
+    stage, boxes = pair_stage(plans), boxes_of(dataset, **changes)
+    assert stage.region is not None
+    return RegionMaker(dataset, plans, stage, boxes, known_of(boxes, stage.region.organs), stored_regions(folder))
 
 
-def experience_of(maker: RegionMaker) -> Experience:
-    guess = dict.fromkeys(maker.organs, (5.0, 5.0, 5.0))
-    return learn(list(maker.boxes.values()), maker.organs, voxel_mm=(1.0, 1.0, 1.0), first_guess_mm=guess)
+def known_of(boxes: dict[str, CaseBoxes], organs: Sequence[str], voxel_mm: float = 1.0) -> Experience:
+    guess = dict.fromkeys(organs, (5.0, 5.0, 5.0))
+    return learn(list(boxes.values()), organs, voxel_mm=(voxel_mm,) * 3, first_guess_mm=guess)
 
 
 def test_the_true_region_holds_the_organ_on_either_side(dataset: Dataset, plans: Plans, tmp_path: Path) -> None:
     maker = maker_of(dataset, plans, tmp_path)
     for case in dataset.cases:
         maker.prepare(case)
-    regions = maker.regions([case.id for case in dataset.cases], experience_of(maker)).of_cases
+    regions = maker.regions([case.id for case in dataset.cases], maker.known).of_cases
     assert len(regions) == 2 * len(dataset.cases)
     for name, region in regions.items():
         labels = np.asarray(maker.store.labels(name))
@@ -81,6 +84,23 @@ def test_the_true_region_holds_the_organ_on_either_side(dataset: Dataset, plans:
             assert all(edge <= n + 1 for edge, n in zip(box.shape, labels.shape, strict=True))
 
 
+@pytest.mark.parametrize("voxel_mm", [1.0, 40.0])
+def test_all_of_a_region_is_kept_however_far_the_locator_errs(
+    dataset: Dataset, plans: Plans, tmp_path: Path, voxel_mm: float
+) -> None:
+    stage, boxes, case = pair_stage(plans), boxes_of(dataset), dataset.cases[0]
+    assert stage.region is not None
+    known = known_of(boxes, stage.region.organs, voxel_mm)
+    maker = RegionMaker(dataset, plans, stage, boxes, known, stored_regions(tmp_path))
+    maker.prepare(case)
+    for name, region in maker.regions([case.id], known).of_cases.items():
+        shape = maker.store.labels(name).shape
+        for box in (region.true, region.located):
+            assert box is not None
+            assert min(box.start) >= 0, (name, box)
+            assert all(stop <= edge + 1 for stop, edge in zip(box.stop, shape, strict=True)), (name, box, shape)
+
+
 def test_a_box_off_to_one_side_is_off_to_the_other_where_the_organ_is_mirrored(
     dataset: Dataset, plans: Plans, tmp_path: Path
 ) -> None:
@@ -88,7 +108,7 @@ def test_a_box_off_to_one_side_is_off_to_the_other_where_the_organ_is_mirrored(
     assert axis is not None
     for case in dataset.cases:
         maker.prepare(case)
-    found = maker.regions([case.id for case in dataset.cases], experience_of(maker)).of_cases
+    found = maker.regions([case.id for case in dataset.cases], maker.known).of_cases
     steps: dict[str, int] = {"left": 0, "right": 0}
     for name, region in found.items():
         assert region.true is not None
@@ -124,7 +144,8 @@ def shared(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     plans = DefaultPlanner().plan(measure_fingerprint(dataset), dataset.labels, options)
     store, boxes = stored_regions(tmp_path_factory.mktemp("organs")), boxes_of(dataset)
     stages = [stage for stage in plans.configuration_stages(TWO_STAGE) if stage.region]
-    makers = [RegionMaker(dataset, plans, stage, boxes, store) for stage in stages]
+    known = known_of(boxes, [organ for stage in stages if stage.region for organ in stage.region.organs])
+    makers = [RegionMaker(dataset, plans, stage, boxes, known, store) for stage in stages]
     for maker in makers:
         maker.prepare(dataset.cases[0])
     return plans, makers
@@ -161,7 +182,8 @@ def test_a_network_of_one_organ_sees_the_image_alone(
     stage = pair_stage(plans)
     assert stage.region is not None
     alone = replace(stage, region=replace(stage.region, trunk=None))
-    maker = RegionMaker(dataset, plans, alone, boxes_of(dataset), stored_regions(tmp_path))
+    boxes = boxes_of(dataset)
+    maker = RegionMaker(dataset, plans, alone, boxes, known_of(boxes, stage.region.organs), stored_regions(tmp_path))
     maker.prepare(dataset.cases[0])
     source, numbers = source_of(dataset, plans, [maker])
     assert set(numbers.values()) == {None}
