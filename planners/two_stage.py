@@ -23,7 +23,7 @@ from planners.training import training_plan
 LOCATE = "locate"
 MOST_WINDOWS = 8
 """Of the locator, over a median case: two along each axis."""
-LOCATE_SHARE = 0.25
+LOCATE_SHARE = 0.15
 """Of the budget per fold and stage, for each training of the locator: there are usually three of them for a fold, and
 finding organs takes less than contouring them."""
 

@@ -70,10 +70,10 @@ def test_the_networks_of_organs_share_the_budget_of_a_stage() -> None:
     assert sum(training.budget_seconds or 0 for training in organs) == pytest.approx(1800)
     assert sum(training.budget_share for training in organs) == pytest.approx(1)
     locate = plans.stages["locate"].training
-    assert (locate.budget_seconds, locate.budget_share) == (450, 0.25)
+    assert (locate.budget_seconds, locate.budget_share) == (270, 0.15)
     (decision,) = (one for one in plans.decisions if one.what == "locate.training")
-    assert decision.numbers["wanted_iterations"] == wanted_iterations(450)
-    assert decision.value.endswith("; 8 min")
+    assert decision.numbers["wanted_iterations"] == wanted_iterations(270)
+    assert decision.value.endswith("; 4 min")
 
 
 def test_an_organ_is_planned_for_the_iterations_that_its_share_buys() -> None:

@@ -45,7 +45,16 @@ def cascade(tmp_path: Path, write_model: Callable[..., Plans], monkeypatch: pyte
     return make
 
 
-def test_the_usual_networks_are_taken_where_they_are_there(cascade: Callable[..., Job]) -> None:
+def test_one_fold_of_five_takes_two_networks_that_predict_half_of_the_rest(cascade: Callable[..., Job]) -> None:
+    job = cascade(("0",), ("fold_0", "rest_of_0_half_1", "rest_of_0_half_2"), ("0",))
+    unseen = Unseen(job)
+    assert unseen.folder_names == ("fold_0", "rest_of_0_half_1", "rest_of_0_half_2")
+    assert unseen.parts == {"rest_of_0_half_1": tuple("bd"), "rest_of_0_half_2": tuple("ce")}
+
+
+def test_networks_that_an_earlier_version_trained_are_taken_where_they_are_there(
+    cascade: Callable[..., Job],
+) -> None:
     job = cascade(("0",), ("fold_0", "fold_1", "rest_of_0_1"), ("0",))
     assert Unseen(job).folder_names == ("fold_0", "fold_1", "rest_of_0_1")
 
