@@ -64,14 +64,17 @@ class PredictionProgress:
             self._bar.set_description_str(f"{case_id} ({min(self._finished + 1, self.count)} of {self.count})")
             self._bar.set_postfix_str(f"{self._left(self._bar.n)} left")
 
-    def _written(self, case_id: str, seconds: float, not_found: dict[str, str]) -> None:
+    def _written(self, case_id: str, seconds: float, not_found: dict[str, str], missed: dict[str, str]) -> None:
         from autoseg.inference.manifest import write_manifest
 
         self._finished += 1
-        self.manifest = self.manifest.with_case(case_id, seconds, not_found)
+        self.manifest = self.manifest.with_case(case_id, seconds, not_found, missed)
         write_manifest(self.folder, self.manifest)
         for organ, reason in not_found.items():
             self._warn(f"{case_id}: {organ} was not found: {reason}")
+        for organ, told in missed.items():
+            if organ not in not_found:
+                self._warn(f"{case_id}: {organ}: {told}")
         self._tell(f"{case_id}: {seconds:.1f} s")
 
     def _failed(self, case_id: str, error: AutosegError) -> None:

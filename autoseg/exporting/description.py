@@ -16,7 +16,7 @@ from autoseg.inference.windows import SIGMA
 from autoseg.labels import Labels, organ_labels
 from autoseg.locating.boxes import OVERSIZE, SPECK
 from autoseg.locating.experience import FEWEST_CASES, LEAST_SPREAD_MM, SPREADS, Offset, joined, read_experience
-from autoseg.locating.regions import ROUNDING
+from autoseg.locating.regions import FEWEST_VOTERS, ROUNDING
 from autoseg.plans import AirRule, ChannelPlan, Ints, StagePlan
 from autoseg.postprocessing import Rule
 from autoseg.preprocessing.normalization import SMALLEST_SCALE
@@ -106,6 +106,7 @@ class DeployedSearch:
     speck: components with less than this share of the largest one's voxels do not count. oversize: a located box with
     an edge over so many times the planned one is not believed. spreads: standard deviations around an expected place,
     of at least least_spread_mm each. fewest_cases: an offset over fewer counts only where there is no other.
+    fewest_voters: organs that must tell where another is, for its located box to be doubted.
     rounding_voxels: by which the largest region is rounded outwards.
     """
 
@@ -114,6 +115,7 @@ class DeployedSearch:
     spreads: float = SPREADS
     least_spread_mm: float = LEAST_SPREAD_MM
     fewest_cases: int = FEWEST_CASES
+    fewest_voters: int = FEWEST_VOTERS
     rounding_voxels: int = ROUNDING
 
 

@@ -17,8 +17,10 @@ from scipy import ndimage
 Box = tuple[np.ndarray, np.ndarray]
 Part = tuple[dict[str, Any], Box, np.ndarray]
 NOWHERE = "the locator found neither it nor an organ that tells where it should be"
-OUTSIDE = "the locator did not find it, and its expected place lies outside the volume"
-MISSED = "the locator did not find it, and its own network found nothing at its expected place"
+OUTSIDE = "its expected place lies outside the volume"
+MISSED = "the locator did not find it"
+DOUBTED = "the locator found it far from where other organs tell that it is"
+NOTHING_THERE = "its own network found nothing at its expected place"
 NOTHING = "the locator found it, but its own network found nothing in its region"
 OVERRULED = "other organs are likelier everywhere in its region"
 REMOVED = "postprocessing removed it"
@@ -74,6 +76,8 @@ def search(
 ) -> tuple[list[tuple[dict[str, Any], Box]], dict[str, str]]:
     """The regions of the organs of model.json, and why others have none. located: labels (z, y, x); grid: its Grid."""
     found, oversized = boxes(located, model, grid)
+    doubted = far_from_expected(found, model, grid)
+    found = {name: box for name, box in found.items() if name not in doubted}
     regions, nowhere = [], {}
     for organ in model["organs"]:
         name = organ["name"]
@@ -81,16 +85,17 @@ def search(
             box: Box | None = with_margins(found[name], organ, grid)
         else:
             box = expected(organ, found, model["search"], grid) or oversized.get(name)
+        missed = "" if name in found else DOUBTED if name in doubted else MISSED
         if box is None:
             nowhere[name] = NOWHERE
             continue
         box = clipped(box, located.shape)
         if (box[1] - box[0]).min() < 1:
-            nowhere[name] = OUTSIDE
+            nowhere[name] = f"{missed or MISSED}, and {OUTSIDE}"
             continue
         patch = np.maximum(1, (np.divide(organ["patch_mm"], grid.spacing_mm) + 1e-6).astype(int))
         box = middle(box, largest(organ, patch, model["search"], grid, located.shape))
-        regions.append(({**organ, "is_found": name in found}, placed(box, patch, located.shape)))
+        regions.append(({**organ, "missed": missed}, placed(box, patch, located.shape)))
     return regions, nowhere
 
 
@@ -113,6 +118,30 @@ def boxes(located: np.ndarray, model: dict[str, Any], grid: Any) -> tuple[dict[s
         is_large = (edges_mm > model["search"]["oversize"] * np.asarray(planned[name])).any()
         (oversized if is_large else found)[name] = box
     return found, oversized
+
+
+def far_from_expected(found: Mapping[str, Box], model: dict[str, Any], grid: Any) -> set[str]:
+    """Organs whose box does not touch the place where others tell that it is, unless that is half of them or more."""
+    left, known = dict(found), {organ["name"]: organ for organ in model["organs"]}
+    while left:
+        gaps = {name: gap_mm(known[name], left, model["search"], grid) for name in left}
+        farthest = max(gaps, key=lambda name: gaps[name])
+        if gaps[farthest] <= 0:
+            break
+        del left[farthest]
+    doubted = set(found) - set(left)
+    return doubted if 2 * len(doubted) < len(found) else set()
+
+
+def gap_mm(organ: dict[str, Any], found: Mapping[str, Box], rules: dict[str, Any], grid: Any) -> float:
+    """Between a box and where those of others tell that the organ is, along the axis where it is widest."""
+    offsets = organ["offsets"]
+    voters = {n: box for n, box in found.items() if n in offsets and offsets[n]["cases"] >= rules["fewest_cases"]}
+    place = expected(organ, voters, rules, grid) if len(voters) >= rules["fewest_voters"] else None
+    if place is None:
+        return 0.0
+    start, stop = found[organ["name"]]
+    return float(max(0.0, (np.maximum(place[0] - stop, start - place[1]) * grid.spacing_mm).max()))
 
 
 def with_margins(box: Box, organ: dict[str, Any], grid: Any) -> Box:
@@ -190,8 +219,9 @@ def unanswered(
     reasons = {}
     for organ, _, probability in parts:
         name, (value,) = organ["name"], classes[organ["name"]]
+        nothing = f"{organ['missed']}, and {NOTHING_THERE}" if organ["missed"] else NOTHING
         if not (labels == value).any():
-            reasons[name] = OVERRULED if probability.max() > 0.5 else NOTHING if organ["is_found"] else MISSED
+            reasons[name] = OVERRULED if probability.max() > 0.5 else nothing
         elif not (cleaned == value).any():
             reasons[name] = REMOVED
     return reasons

@@ -43,12 +43,14 @@ class ChainOutput:
     """What a stage says, on the volume's own grid; None where it was not asked for.
 
     labels: (Z, Y, X) int16. probabilities: (K, Z, Y, X) float32: softmax over exclusive labels, a sigmoid per region.
-    not_found: organs that were looked for one by one and are not in the answer, by name, with the reason.
+    not_found: organs that were looked for one by one and are not in the answer, by name, with the reason. missed: those
+    that were not looked for where a locator said, by name, with the reason and what became of them.
     """
 
     labels: np.ndarray | None
     probabilities: np.ndarray | None
     not_found: dict[str, str] = field(default_factory=dict)
+    missed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

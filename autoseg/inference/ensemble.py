@@ -23,12 +23,13 @@ from autoseg.postprocessing import common_rules
 class Prediction:
     """labels: (Z, Y, X). probabilities: (K, Z, Y, X) where they were asked for; both on the volume's own grid.
 
-    not_found: organs that were looked for one by one and are not in the labels, by name, with the reason.
+    not_found, missed: organs that were looked for one by one, see ChainOutput.
     """
 
     labels: Volume
     probabilities: Volume | None
     not_found: dict[str, str] = field(default_factory=dict)
+    missed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,7 @@ class Ensemble:
         labels, probabilities = output.labels, output.probabilities
         assert labels is not None
         kept = None if probabilities is None or not keep_probabilities else Volume(probabilities, geometry)
-        return Prediction(Volume(labels, geometry), kept, output.not_found)
+        return Prediction(Volume(labels, geometry), kept, output.not_found, output.missed)
 
     def _output(self, prepared: PreparedInput, progress: Progress | None) -> ChainOutput:
         """Labels, and probabilities where there are any; the arrays of at most two models are held at a time.
@@ -108,20 +109,22 @@ class Ensemble:
         """
         total: np.ndarray | None = None
         not_found: dict[str, str] = {}
+        missed: dict[str, str] = {}
         for number, (chain, volume) in enumerate(zip(self.chains, prepared.volumes, strict=True)):
             report = _part(progress, number, len(self.models)) if progress is not None else None
             output = chain.run(volume, prepared.wanted, progress=report)
             if output.labels is not None:
                 return output
             assert output.probabilities is not None
-            not_found = output.not_found | not_found
+            not_found, missed = output.not_found | not_found, output.missed | missed
             total = output.probabilities if total is None else np.add(total, output.probabilities, out=total)
             del output
         assert total is not None
         np.divide(total, len(self.models), out=total)
         labels = decode_probabilities(total, self.labels)
         missing = set(not_found) - found_organs(labels, self.labels) if not_found else ()
-        return ChainOutput(labels, total, {name: not_found[name] for name in self.labels.names if name in missing})
+        still = {name: not_found[name] for name in self.labels.names if name in missing}
+        return ChainOutput(labels, total, still, missed)
 
 
 def decode_probabilities(probabilities: np.ndarray, labels: Labels) -> np.ndarray:

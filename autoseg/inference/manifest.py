@@ -33,7 +33,7 @@ class Manifest:
 
     backend and precision are as asked for; engines: what they came to, per model and stage, on this device, see
     describe_device. seconds: of prediction, per finished case. not_found: per case that lacks some, the organs that
-    were looked for one by one in vain, with the reason.
+    were looked for one by one in vain, with the reason; missed: those that a locator missed, and what became of them.
     """
 
     models: tuple[ModelRecord, ...]
@@ -46,21 +46,22 @@ class Manifest:
     engines: tuple[tuple[Choice, ...], ...] = ()
     device: str = ""
     not_found: dict[str, dict[str, str]] = field(default_factory=dict)
+    missed: dict[str, dict[str, str]] = field(default_factory=dict)
     schema: int = MANIFEST_SCHEMA
 
-    def with_case(self, case_id: str, seconds: float, not_found: dict[str, str]) -> Manifest:
+    def with_case(self, case_id: str, seconds: float, not_found: dict[str, str], missed: dict[str, str]) -> Manifest:
         """The manifest after one more case."""
-        others = {case: organs for case, organs in self.not_found.items() if case != case_id}
         return replace(
             self,
             seconds={**self.seconds, case_id: round(seconds, 3)},
-            not_found=others | ({case_id: not_found} if not_found else {}),
+            not_found=_with(self.not_found, case_id, not_found),
+            missed=_with(self.missed, case_id, missed),
         )
 
     @property
     def settings(self) -> Manifest:
         """The manifest before the first case."""
-        return replace(self, seconds={}, engines=(), device="", not_found={})
+        return replace(self, seconds={}, engines=(), device="", not_found={}, missed={})
 
     def engines_on(self, device: str) -> tuple[tuple[Choice, ...], ...]:
         """The engines per model that an earlier run took on this device; on another one, none for any model."""
@@ -104,7 +105,14 @@ def continued(folder: Path, manifest: Manifest) -> Manifest:
         engines=earlier.engines,
         device=earlier.device,
         not_found=earlier.not_found,
+        missed=earlier.missed,
     )
+
+
+def _with(told: dict[str, dict[str, str]], case_id: str, organs: dict[str, str]) -> dict[str, dict[str, str]]:
+    """What is told of every case, with that of one made new; a case of which there is nothing to tell has no entry."""
+    others = {case: one for case, one in told.items() if case != case_id}
+    return others | ({case_id: organs} if organs else {})
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -19,11 +19,12 @@ from autoseg.io import Volume
 @dataclass(frozen=True)
 class Listener:
     """What is told about the work. predicting: case id and the fraction of it that is done. written: case id, its
-    seconds of prediction, and the organs that were not found with the reason. failed: case id and why it was left out.
+    seconds of prediction, the organs that were not found, and those that a locator missed, both with what there is to
+    tell. failed: case id and why it was left out.
     """
 
     predicting: Callable[[str, float], None]
-    written: Callable[[str, float, dict[str, str]], None]
+    written: Callable[[str, float, dict[str, str], dict[str, str]], None]
     failed: Callable[[str, AutosegError], None]
 
 
@@ -84,4 +85,4 @@ def _predict(
 
 def _write(output: OutputFolder, case_id: str, prediction: Prediction, seconds: float, listener: Listener) -> None:
     output.write(case_id, prediction.labels, prediction.probabilities)
-    listener.written(case_id, seconds, prediction.not_found)
+    listener.written(case_id, seconds, prediction.not_found, prediction.missed)

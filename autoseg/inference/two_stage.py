@@ -26,7 +26,8 @@ from autoseg.preprocessing.region import RegionCutter, is_mirrored, mirrored
 from autoseg.preprocessing.restore import ProbabilityRestorer
 
 LOCATED_ONLY = "the locator found it, but its own network found nothing in its region"
-EXPECTED_ONLY = "the locator did not find it, and its own network found nothing at its expected place"
+EXPECTED_ONLY = "its own network found nothing at its expected place"
+FOUND_THERE = "its own network found it at its expected place"
 OVERRULED = "other organs are likelier everywhere in its region"
 LOCATING = 0.5
 """The share of a prediction that locating counts for in reports of progress."""
@@ -90,7 +91,9 @@ class TwoStageChain(Chain):
         not_found = search.nowhere | self._unanswered(search.regions, parts, labels)
         probabilities = merged_probabilities(parts, self.definition, geometry.shape) if wanted.probabilities else None
         in_order = {name: not_found[name] for name in self.definition.names if name in not_found}
-        return ChainOutput(labels if wanted.labels else None, probabilities, in_order)
+        missed = {region.organ: f"{region.missed}; {FOUND_THERE}" for region in search.regions if region.missed}
+        missed = {name: in_order.get(name, missed.get(name, "")) for name in (*missed, *search.nowhere)}
+        return ChainOutput(labels if wanted.labels else None, probabilities, in_order, missed)
 
     def largest_regions(self, geometry: Geometry) -> dict[str, Shape]:
         """The most voxels (z, y, x) that the region of each organ has in a volume, by class name."""
@@ -121,7 +124,7 @@ class TwoStageChain(Chain):
         reasons = {}
         for region, part in zip(regions, parts, strict=True):
             if region.organ not in there:
-                nothing = EXPECTED_ONLY if region.expected else LOCATED_ONLY
+                nothing = f"{region.missed}, and {EXPECTED_ONLY}" if region.missed else LOCATED_ONLY
                 reasons[region.organ] = OVERRULED if part.probability.max() > 0.5 else nothing
         return reasons
 

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from autoseg.geometry import Box, Geometry, Shape
 from autoseg.locating.boxes import OVERSIZE, Located
-from autoseg.locating.experience import Experience
+from autoseg.locating.experience import FEWEST_CASES, Experience
 
 LOG = logging.getLogger(__name__)
 NOWHERE = "the locator found neither it nor an organ that tells where it should be"
-OUTSIDE = "the locator did not find it, and its expected place lies outside the volume"
+OUTSIDE = "its expected place lies outside the volume"
+MISSED = "the locator did not find it"
+DOUBTED = "the locator found it far from where other organs tell that it is"
+FEWEST_VOTERS = 2
+"""Organs that must tell where another one is, for its located box to be doubted."""
 ROUNDING = 2
 """Voxels by which the ends of a region may be rounded outwards, in all."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """Where an organ is to be segmented. expected: whether the locator does not tell, at least not believably."""
+    """Where an organ is to be segmented. missed: why it is not the place that the locator tells; empty where it is."""
 
     organ: str
     box: Box
-    expected: bool = False
+    missed: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,22 +50,55 @@ def plan_search(
 ) -> Search:
     """Where to look for every organ of the experience.
 
-    A box too large to be believed is taken only where no other organ tells the place. least: voxels that a region has
+    A box too large to be believed is taken only where no other organ tells the place, and one far from where the others
+    tell not at all. least: voxels that a region has
     at least, by organ: what one patch of its network sees. most: that it has at most; of a larger one the middle is
     searched, and a warning logged. Regions lie within the volume.
     """
     regions, nowhere = [], {}
+    doubted = far_from_expected(located.boxes, experience, geometry)
+    believed = replace(located, boxes={name: box for name, box in located.boxes.items() if name not in doubted})
     for organ in experience.organs:
-        box = _box_of(organ, located, experience, geometry)
+        box = _box_of(organ, believed, experience, geometry)
+        missed = "" if organ in believed.boxes else DOUBTED if organ in doubted else MISSED
         if box is None:
             nowhere[organ] = NOWHERE
         elif min(box.clipped(geometry.shape).shape) < 1:
-            nowhere[organ] = OUTSIDE
+            nowhere[organ] = f"{missed or MISSED}, and {OUTSIDE}"
         else:
             searched = _middle(box.clipped(geometry.shape), most[organ], organ)
             placed = placed_within(searched, least[organ], geometry.shape)
-            regions.append(Region(organ, placed, expected=organ not in located.boxes))
+            regions.append(Region(organ, placed, missed))
     return Search(tuple(regions), nowhere)
+
+
+def far_from_expected(boxes: Mapping[str, Box], experience: Experience, geometry: Geometry) -> set[str]:
+    """Located organs whose box does not touch the place where the others tell that it is: the wrong side, or a mistake.
+
+    The farthest is taken out, then the others are judged without it, and so on. Where that would be half of the organs
+    or more, none is doubted: then the patient lies otherwise than those of training. FEWEST_VOTERS must tell.
+    """
+    left = dict(boxes)
+    while left:
+        gaps = {organ: _gap_mm(organ, left, experience, geometry) for organ in left}
+        farthest = max(gaps, key=lambda organ: gaps[organ])
+        if gaps[farthest] <= 0:
+            break
+        del left[farthest]
+    doubted = set(boxes) - set(left)
+    return doubted if 2 * len(doubted) < len(boxes) else set()
+
+
+def _gap_mm(organ: str, boxes: Mapping[str, Box], experience: Experience, geometry: Geometry) -> float:
+    """Between a box and the place where those of others tell that the organ is, along the axis where it is widest."""
+    known = experience.organs[organ].offsets
+    voters = {name: box for name, box in boxes.items() if name in known and known[name].cases >= FEWEST_CASES}
+    expected = experience.expected_box(organ, voters, geometry) if len(voters) >= FEWEST_VOTERS else None
+    if expected is None:
+        return 0.0
+    own = boxes[organ]
+    apart = np.maximum(np.subtract(expected.start, own.stop), np.subtract(own.start, expected.stop))
+    return float(max(0.0, (apart * geometry.spacing_mm).max()))
 
 
 def largest_regions(

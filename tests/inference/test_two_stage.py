@@ -17,11 +17,12 @@ from autoseg.inference.ensemble import Ensemble
 from autoseg.inference.memory import REGION_ARRAYS, Source, case_bytes
 from autoseg.inference.model import Model
 from autoseg.inference.predictor import PredictionOptions, StagePredictor
-from autoseg.inference.two_stage import EXPECTED_ONLY, LOCATED_ONLY, TwoStageChain, make_predictor
+from autoseg.inference.two_stage import EXPECTED_ONLY, FOUND_THERE, LOCATED_ONLY, TwoStageChain, make_predictor
 from autoseg.io import Volume
 from autoseg.labels import Labels
 from autoseg.locating.boxes import OVERSIZE
 from autoseg.locating.experience import Experience, Offset, OrganExperience
+from autoseg.locating.regions import MISSED
 from autoseg.plans import (
     ChannelPlan,
     IntensityStatistics,
@@ -187,6 +188,8 @@ def test_a_missed_organ_is_found_at_its_expected_place() -> None:
     output = Scene(names=("eye_left", "stem")).run()
     np.testing.assert_array_equal(output.labels, painted())
     assert output.not_found == {}
+    assert output.missed == {"eye_right": f"{MISSED}; {FOUND_THERE}"}
+    assert Scene().run().missed == {}
 
 
 def test_of_an_organ_located_everywhere_no_more_is_searched_than_it_may_fill() -> None:
@@ -198,17 +201,19 @@ def test_of_an_organ_located_everywhere_no_more_is_searched_than_it_may_fill() -
     assert sum(map(len, scene.stem.seen)) == 28  # 3 x 3 x 3 windows in pairs; 135 would cover the volume
 
 
-@pytest.mark.parametrize(("located", "why"), [(True, LOCATED_ONLY), (False, EXPECTED_ONLY)])
+@pytest.mark.parametrize(("located", "why"), [(True, LOCATED_ONLY), (False, f"{MISSED}, and {EXPECTED_ONLY}")])
 def test_an_organ_that_its_network_does_not_see_is_reported(located: bool, why: str) -> None:
     names = LABELS.names if located else ("eye_left", "stem")
     output = Scene(names=names, eyes=nothing).run()
     assert output.not_found["eye_right"] == why
+    assert output.missed.get("eye_right") == (None if located else why)
     np.testing.assert_array_equal(output.labels, painted(("stem",)))
 
 
 def test_where_nothing_is_located_every_organ_is_reported() -> None:
     output = Scene(names=()).run()
     assert list(output.not_found) == list(LABELS.names)
+    assert output.missed == output.not_found
     assert output.labels is not None
     assert not output.labels.any()
 

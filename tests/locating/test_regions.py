@@ -8,7 +8,17 @@ import pytest
 from autoseg.geometry import Box, Geometry
 from autoseg.locating.boxes import OVERSIZE, Located
 from autoseg.locating.experience import Experience, Offset, OrganExperience
-from autoseg.locating.regions import NOWHERE, OUTSIDE, Search, largest_regions, placed_within, plan_search
+from autoseg.locating.regions import (
+    DOUBTED,
+    MISSED,
+    NOWHERE,
+    OUTSIDE,
+    Search,
+    far_from_expected,
+    largest_regions,
+    placed_within,
+    plan_search,
+)
 
 GEOMETRY = Geometry((30, 30, 30), (1.0, 1.0, 1.0))
 LEAST = {"eye": (8, 8, 8), "stem": (8, 8, 8)}
@@ -32,26 +42,75 @@ def search(located: Located, known: Experience, geometry: Geometry = GEOMETRY) -
 def test_a_located_organ_is_looked_for_around_its_box() -> None:
     region = search(Located({"stem": STEM}, {}), experience(-8)).regions[1]
     assert region.box == Box((11, 11, 11), (20, 20, 20))
-    assert not region.expected
+    assert not region.missed
 
 
 def test_a_missed_organ_is_looked_for_at_its_expected_place() -> None:
     region = search(Located({"stem": STEM}, {}), experience(-8)).regions[0]
-    assert region.expected
+    assert region.missed == MISSED
     assert region.box.start[2] < 7 < region.box.stop[2] <= STEM.stop[2]
 
 
-@pytest.mark.parametrize(("located", "step", "why"), [({}, -8, NOWHERE), ({"stem": STEM}, -80, OUTSIDE)])
+@pytest.mark.parametrize(
+    ("located", "step", "why"), [({}, -8, NOWHERE), ({"stem": STEM}, -80, f"{MISSED}, and {OUTSIDE}")]
+)
 def test_what_cannot_be_looked_for_has_a_reason(located: dict[str, Box], step: float, why: str) -> None:
     assert search(Located(located, {}), experience(step)).nowhere["eye"] == why
+
+
+PLACES = {"left": (15, 15, 5), "right": (15, 15, 25), "stem": (15, 15, 15), "cord": (6, 15, 15), "chin": (15, 6, 15)}
+
+
+def box_at(place: tuple[int, ...], moved: int = 0) -> Box:
+    z, y, x = place
+    return Box((z - 3, y - 3, x - 3 + moved), (z + 3, y + 3, x + 3 + moved))
+
+
+def of_five(spread_mm: float = 1.0, cases: int = 5) -> Experience:
+    """Five organs that lie at PLACES."""
+    organs = {}
+    for name, place in PLACES.items():
+        steps = {other: np.subtract(place, PLACES[other])[::-1].astype(float) for other in PLACES if other != name}
+        organs[name] = organ({one: Offset(tuple(step), (spread_mm,) * 3, cases) for one, step in steps.items()})
+    return Experience(organs)
+
+
+@pytest.mark.parametrize(
+    ("moved", "doubted"),
+    [({"left": 20}, {"left"}), ({"left": 20, "right": -20}, {"left", "right"}), ({"left": 3}, set()), ({}, set())],
+)
+def test_a_box_far_from_where_the_others_tell_is_not_believed(moved: dict[str, int], doubted: set[str]) -> None:
+    boxes = {name: box_at(place, moved.get(name, 0)) for name, place in PLACES.items()}
+    assert far_from_expected(boxes, of_five(), GEOMETRY) == doubted
+    assert far_from_expected(boxes, of_five(spread_mm=20), GEOMETRY) == set()
+    assert far_from_expected(boxes, of_five(cases=2), GEOMETRY) == set()
+
+
+def test_who_lies_otherwise_than_all_others_is_not_doubted() -> None:
+    boxes = {
+        name: box_at(place, moved) for (name, place), moved in zip(PLACES.items(), (20, -20, -12, 0, 0), strict=True)
+    }
+    assert far_from_expected(boxes, of_five(), GEOMETRY) == set()
+    two = {name: boxes[name] for name in ("left", "stem")}
+    assert far_from_expected(two, of_five(), GEOMETRY) == set()
+
+
+def test_an_organ_on_the_wrong_side_is_looked_for_on_its_own() -> None:
+    boxes = {name: box_at(place, 20 if name == "left" else 0) for name, place in PLACES.items()}
+    known, least = of_five(), dict.fromkeys(PLACES, (8, 8, 8))
+    most = largest_regions(known, dict.fromkeys(PLACES, (6.0, 6.0, 6.0)), GEOMETRY)
+    found = plan_search(Located(boxes, {}), known, GEOMETRY, least=least, most=most).regions
+    assert [region.missed for region in found] == [DOUBTED, "", "", "", ""]
+    assert found[0].box.start[2] <= 2
+    assert 8 <= found[0].box.stop[2] < 15
 
 
 def test_a_box_too_large_counts_only_where_no_other_organ_tells() -> None:
     large = Box((0, 0, 0), (30, 30, 30))
     told = search(Located({"stem": STEM}, {"eye": large}), experience(-8)).regions[0]
     alone = search(Located({}, {"eye": large}), experience(-8)).regions[0]
-    assert told.expected
-    assert alone.expected
+    assert told.missed
+    assert alone.missed
     assert told.box.start[2] == 0
     assert alone.box.start[2] > 0
 
@@ -72,7 +131,7 @@ def test_boxes_that_are_believed_or_expected_are_searched_whole(number: int, cap
     eye = OrganExperience(margins_mm, margins_mm, (6.0,) * 3, {"stem": Offset((0.0,) * 3, spread_mm)}, 5, 5, 5)
     known = Experience({"eye": eye, "stem": OrganExperience(margins_mm, margins_mm, (6.0,) * 3, {}, 5, 5, 5)})
     regions = search(Located({"stem": stem}, {}), known, geometry).regions
-    assert [region.expected for region in regions] == [True, False]
+    assert [region.missed for region in regions] == [MISSED, ""]
     assert not caplog.records
 
 
