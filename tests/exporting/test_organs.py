@@ -56,7 +56,6 @@ def test_regions_are_those_of_autoseg() -> None:
     outside = {f"{missed}, and {organs.OUTSIDE}" for missed in (organs.MISSED, organs.DOUBTED)}
     happened = {organs.NOWHERE, *outside, organs.MISSED, organs.DOUBTED, "oversized", "found"}
     assert set(seen) == happened, "all that can happen"
-    assert min(seen.values()) > 2
 
 
 def compare(rng: np.random.Generator, seen: Counter[str]) -> None:
