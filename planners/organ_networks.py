@@ -37,10 +37,8 @@ class OrganDraft:
 
     @property
     def holds_region(self) -> bool:
-        """Whether one patch sees the region, less than an edge of the coarsest feature map short of the whole."""
-        draft = self.draft
-        edges = zip(draft.patch_size, draft.grid.median_shape, draft.topology.divisor, strict=True)
-        return all(edge + step > size for edge, size, step in edges)
+        """Whether one patch sees the region, see StageDraft.sees_all."""
+        return self.draft.sees_all
 
     @property
     def work(self) -> int:

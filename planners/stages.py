@@ -52,6 +52,12 @@ class StageDraft:
         """Voxels of the patch / voxels of a median case."""
         return math.prod(self.patch_size) / self.grid.voxels
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether one patch sees the median case, less than an edge of the coarsest feature map short of the whole."""
+        edges = zip(self.patch_size, self.grid.median_shape, self.topology.divisor, strict=True)
+        return all(edge + step > size for edge, size, step in edges)
+
 
 @dataclass(frozen=True)
 class StagePlanner:

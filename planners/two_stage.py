@@ -9,7 +9,7 @@ from itertools import chain, islice
 from autoseg.errors import PlanningError
 from autoseg.fingerprint import Fingerprint
 from autoseg.labels import Labels
-from autoseg.plans import Ints, StagePlan
+from autoseg.plans import Ints, StagePlan, TrainingPlan
 from planners.cascade import MOST_STEPS
 from planners.options import PlanningOptions
 from planners.organ_networks import OrganDraft, Trunk, one_each, shared_by_all
@@ -85,15 +85,22 @@ def two_stage_plans(found: TwoStage, mirroring: Mirroring, options: PlanningOpti
     """The stages in order, the locator first; empty where there are none."""
     if found.locate is None:
         return {}
-    flips = locator_flips(found, mirroring, options).chosen
-    stages = [_stage(LOCATE, found.locate, options, batch_dice=True, flips=flips, share=LOCATE_SHARE)]
+    flips, training = locator_flips(found, mirroring, options).chosen, locator_training(found.locate, options)
+    stages = [_stage(LOCATE, found.locate, training, batch_dice=True, flips=flips)]
     for organ in found.organs:
         name, flips = organ.group.stage_name, organ_flips(organ, found, mirroring, options).chosen
         batch_dice = found.trunk is None and not organ.holds_region
-        stage = _stage(name, organ.draft, options, batch_dice=batch_dice, flips=flips, share=organ.share)
+        training = training_plan(organ.draft, options, share=organ.share)
+        stage = _stage(name, organ.draft, training, batch_dice=batch_dice, flips=flips)
         trunk = None if found.trunk is None else found.trunk.name
         stages.append(replace(stage, region=replace(organ.group.region, trunk=trunk)))
     return {stage.name: stage for stage in stages}
+
+
+def locator_training(locate: StageDraft, options: PlanningOptions) -> TrainingPlan:
+    """How the locator is trained: where its patch sees whole cases, several crops would be copies of one case."""
+    plan = training_plan(locate, options, share=LOCATE_SHARE)
+    return replace(plan, crops_per_case=1) if locate.sees_all else plan
 
 
 def locator_flips(found: TwoStage, mirroring: Mirroring, options: PlanningOptions) -> Flips:
@@ -109,9 +116,7 @@ def organ_flips(organ: OrganDraft, found: TwoStage, mirroring: Mirroring, option
     return choose_flips(organ.draft, axes, slices=1, device=options.target.device)
 
 
-def _stage(
-    name: str, draft: StageDraft, options: PlanningOptions, *, batch_dice: bool, flips: str, share: float = 1.0
-) -> StagePlan:
+def _stage(name: str, draft: StageDraft, training: TrainingPlan, *, batch_dice: bool, flips: str) -> StagePlan:
     return StagePlan(
         name=name,
         spacing_mm=draft.grid.spacing_mm,
@@ -120,7 +125,7 @@ def _stage(
         batch_size=draft.batch_size,
         network=draft.spec,
         batch_dice=batch_dice,
-        training=training_plan(draft, options, share=share),
+        training=training,
         flips=flips,
     )
 

@@ -19,7 +19,7 @@ from planners.rules.organs import (
     SURROUNDINGS,
 )
 from planners.training import training_plan
-from planners.two_stage import LOCATE, LOCATE_SHARE, MOST_WINDOWS, TwoStage, organ_flips
+from planners.two_stage import LOCATE, LOCATE_SHARE, MOST_WINDOWS, TwoStage, locator_training, organ_flips
 
 
 def two_stage_decisions(found: TwoStage, mirroring: Mirroring, options: PlanningOptions) -> Iterator[Decision]:
@@ -65,14 +65,20 @@ def _locator_decision(found: TwoStage, options: PlanningOptions) -> Decision:
 
 def _locator_training_decision(found: TwoStage, options: PlanningOptions) -> Decision:
     assert found.locate is not None
-    plan, choice = training_plan(found.locate, options, share=LOCATE_SHARE), found.locate.choice
+    plan, choice = locator_training(found.locate, options), found.locate.choice
     length = duration(plan.budget_seconds) if plan.budget_seconds else f"{plan.epochs} epochs"
     numbers: dict[str, object] = {"budget_share": LOCATE_SHARE}
     numbers |= {} if choice is None else {"iterations": choice.iterations, "wanted_iterations": choice.wanted}
+    rule = f"Where there is a budget per fold and stage, a training of the locator has {LOCATE_SHARE:.0%} of it."
+    asked = options.overrides.training.crops_per_case
+    if asked not in (None, plan.crops_per_case):
+        numbers["crops_per_case"] = plan.crops_per_case
+        rule += f" --crops-per-case {asked}, {options.given_by('crops_per_case')}, is for the organs: the locator's "
+        rule += "patch sees a whole case, and a batch would be copies of one."
     return Decision(
         f"{LOCATE}.training",
         f"{plan.optimizer}, {plan.schedule}, {plan.loss}; {length}",
-        f"Where there is a budget per fold and stage, a training of the locator has {LOCATE_SHARE:.0%} of it.",
+        rule,
         numbers,
         "All of it: usually three locators are trained for a fold, so that every case has boxes of one that has not "
         "seen it, and finding organs takes less than contouring them.",

@@ -102,8 +102,18 @@ def test_the_liver_coarse_to_fine() -> None:
         training = stage.training
         assert (training.optimizer, training.learning_rate, training.loss) == ("novograd", 0.004, "dice")
         assert (training.schedule, training.first_cycle_epochs, training.cycle_growth) == ("cosine_restarts", 5, 3)
-        assert (stage.batch_size, training.crops_per_case, training.foreground_fraction) == (4, 4, 0.5)
+        assert (stage.batch_size, training.foreground_fraction) == (4, 0.5)
         assert (training.whole_validation_epochs, training.cached) == (10, True)
+
+
+def test_four_crops_of_the_liver_are_for_the_fine_stage() -> None:
+    """A coarse patch is a whole case: four of one case would be four copies."""
+    plans = plan(LIVER, "--recipe", "liver_coarse_to_fine")
+    coarse, fine = plans.configuration_stages("3d_two_stage")
+    assert (coarse.training.crops_per_case, fine.training.crops_per_case) == (1, 4)
+    (decision,) = (made for made in plans.decisions if made.what == "locate.training")
+    assert "--crops-per-case 4, given by the recipe liver_coarse_to_fine, is for the organs" in decision.rule
+    assert decision.numbers["crops_per_case"] == 1
 
 
 def test_what_the_user_gives_comes_before_the_recipe() -> None:

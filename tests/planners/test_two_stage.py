@@ -11,6 +11,7 @@ from autoseg.errors import OptionError, PlanningError
 from autoseg.fingerprint import Fingerprint
 from autoseg.labels import Labels
 from autoseg.plans import TWO_STAGE
+from autoseg.training.changes import TrainingChanges
 from planners.default import DefaultPlanner
 from planners.options import Overrides, PlanningOptions
 from planners.rules.budget import wanted_iterations
@@ -104,6 +105,19 @@ def test_every_organ_gets_about_the_iterations_that_are_wanted(budget: float) ->
     assert len(told) == 4
     assert all(numbers["iterations"] >= 0.9 * numbers["wanted_iterations"] for numbers in told)
     assert plans.stages["organ_mandible"].training.budget_share > 0.6 / 4, "starved by the liver"
+
+
+@pytest.mark.parametrize(("patch_size", "crops"), [((90, 160, 160), 1), ((45, 160, 160), 3)])
+def test_crops_of_a_locator_that_sees_whole_cases_come_from_as_many_cases(
+    patch_size: tuple[int, ...], crops: int
+) -> None:
+    changes = TrainingChanges(crops_per_case=3)
+    plans = plan(device="cuda", patch_size=patch_size, locate_shape=(90, 160, 160), training=changes)
+    locate, *organs = plans.configuration_stages(TWO_STAGE)
+    assert locate.training.crops_per_case == crops
+    assert {organ.training.crops_per_case for organ in organs} == {3}
+    (decision,) = (one for one in plans.decisions if one.what == "locate.training")
+    assert ("--crops-per-case 3, given by the user, is for the organs" in decision.rule) == (crops == 1)
 
 
 def test_locator_and_margins_can_be_given() -> None:
