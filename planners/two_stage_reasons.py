@@ -38,7 +38,7 @@ def two_stage_decisions(found: TwoStage, mirroring: Mirroring, options: Planning
     yield _models_decision(found, options)
     for organ in found.organs:
         yield _grid_decision(organ, found, options)
-        yield _network_decision(organ, found)
+        yield _network_decision(organ, found, options)
         yield _training_decision(organ, found, options)
         yield _flips_decision(organ, found, mirroring, options)
 
@@ -158,10 +158,13 @@ def _shared_grid() -> tuple[str, str]:
     return rule, "One grid for all: a patch that suits a lens would show a small part of a liver."
 
 
-def _network_decision(organ: OrganDraft, found: TwoStage) -> Decision:
+def _network_decision(organ: OrganDraft, found: TwoStage, options: PlanningOptions) -> Decision:
     draft = organ.draft
     pair = len(organ.group.region.organs) == 2
     numbers: dict[str, object] = {"batch_size": draft.batch_size, "boxes": organ.group.cases}
+    asked, poolings = options.overrides.poolings, len(draft.topology.strides) - 1
+    if asked is not None and poolings < asked:
+        numbers["poolings"] = f"{poolings} of {asked} asked for"
     return Decision(
         f"{organ.group.stage_name}.widths",
         [level.encoder_widths[-1] for level in draft.spec.levels],

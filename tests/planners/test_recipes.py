@@ -31,8 +31,9 @@ LIVER = with_sizes(
     Fingerprint.from_summary([[1.0, 0.77, 0.77]] * 20, [[432, 512, 512]] * 20, labels=2), liver=(220.0, 190.0, 230.0)
 )
 HEAD = with_sizes(
-    Fingerprint.from_summary([[3.0, 1.0, 1.0]] * 20, [[120, 300, 260]] * 20, labels=3),
+    Fingerprint.from_summary([[3.0, 1.0, 1.0]] * 20, [[120, 300, 260]] * 20, labels=4),
     brainstem=(60.0, 40.0, 40.0),
+    optic_nerve=(8.0, 30.0, 15.0),
     mandible=(90.0, 100.0, 120.0),
 )
 
@@ -73,9 +74,11 @@ def test_a_plan_names_its_recipe_and_its_source(name: str, device: str) -> None:
 
 def test_the_thesis_on_the_head_and_neck() -> None:
     plans = plan(HEAD, "--recipe", "head_neck_thesis", device="cpu")
-    assert plans.configurations["3d_two_stage"] == ("locate", "organ_brainstem", "organ_mandible")
+    names = ("locate", "organ_brainstem", "organ_optic_nerve", "organ_mandible")
+    assert plans.configurations["3d_two_stage"] == names
     for stage in plans.configuration_stages("3d_two_stage"):
-        assert [level.encoder_widths[-1] for level in stage.network.levels] == [24, 48, 96, 192]
+        widths = [level.encoder_widths[-1] for level in stage.network.levels]
+        assert widths == [24, 48, 96, 192] or stage.name == "organ_optic_nerve"
         training = stage.training
         assert (training.loss, training.shift_voxels, training.rotation_degrees) == ("focal", 8, 5.0)
         assert training.scales == (0.9, 1.1)
@@ -83,6 +86,17 @@ def test_the_thesis_on_the_head_and_neck() -> None:
     reasons = {made.what: made.rule for made in plans.decisions}
     assert "given by the recipe head_neck_thesis" in reasons["3d_fullres.poolings"]
     assert "given by the recipe head_neck_thesis" in reasons["3d_fullres.training"]
+
+
+def test_a_region_too_small_for_the_poolings_of_the_thesis_has_fewer_and_says_so() -> None:
+    """Without surroundings the nerve's is 11 x 38 x 23 voxels: halved twice along all axes that are long enough."""
+    plans = plan(HEAD, "--recipe", "head_neck_thesis", "--region-margin", "4", device="cpu")
+    nerve = plans.stages["organ_optic_nerve"]
+    assert [level.encoder_widths[-1] for level in nerve.network.levels] == [24, 48, 96]
+    assert min(nerve.patch_size) < 4 * nerve.training.shift_voxels
+    told = {made.what: made.numbers for made in plans.decisions}
+    assert told["organ_optic_nerve.widths"]["poolings"] == "2 of 3 asked for"
+    assert "poolings" not in told["organ_mandible.widths"]
 
 
 def test_the_liver_coarse_to_fine() -> None:
