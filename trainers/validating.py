@@ -13,6 +13,7 @@ from autoseg.dataset import Dataset
 from autoseg.evaluation import ClassScores, Summary, summarize
 from autoseg.files import from_json, read_json, write_json
 from autoseg.inference.calibration import find_int8
+from autoseg.inference.model_files import HELD_OUT_SECONDS, held_out_seconds
 from autoseg.inference.predictor import StagePredictor
 from autoseg.io import Volume, read_labels, write_labels
 from autoseg.networks.storage import load_network
@@ -30,7 +31,10 @@ EXPECTED_VOLUMES = 1000
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The held-out cases of a fold. title: for the progress report. folder: gets validation/ and summary.json."""
+    """The held-out cases of a fold.
+
+    title: for the progress report. folder: gets validation/, validation_seconds.json and summary.json.
+    """
 
     dataset: Dataset
     title: str
@@ -57,12 +61,16 @@ class HeldOut:
     def _scores(self, make_predict: Callable[[], Callable[[str], Volume]]) -> dict[str, dict[str, ClassScores]]:
         from tqdm import tqdm
 
-        scores, predict = {}, None
+        scores, predict, seconds = {}, None, held_out_seconds(self.folder)
         for case_id in tqdm(self.case_ids, f"{self.title} held out", unit="case", disable=None):
             path = prediction_file(self.folder, case_id, self.dataset)
             if not path.exists():
                 predict = predict or make_predict()
-                write_labels(path, predict(case_id))
+                started = time.monotonic()
+                labels = predict(case_id)
+                seconds[case_id] = round(time.monotonic() - started, 3)
+                write_json(self.folder / HELD_OUT_SECONDS, seconds)
+                write_labels(path, labels)
             scores[case_id] = score_case(self.dataset, case_id, read_labels(path))
         return scores
 

@@ -221,7 +221,7 @@ class Comparing:
         found: dict[str, list[VariantCost]] = {variant.value: [] for variant in self.variants}
         for run in runs:
             predicted = None if self.arguments.images is None else self._predicted(run)
-            found[run.variant.value].append(cost_of(run.trainer.job.folder, self.arguments.folds[0], predicted))
+            found[run.variant.value].append(cost_of(run.trainer.job.folder, self.arguments.folds, predicted))
         return {value: mean_cost(costs) for value, costs in found.items()}
 
     def _predicted(self, run: Run) -> Path:

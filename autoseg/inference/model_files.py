@@ -17,6 +17,8 @@ ALL_CASES = "all"
 WEIGHTS = "model.safetensors"
 EXPERIENCE = "organs.json"
 """In a fold of a configuration of two stages, written when all of the fold's networks are finished."""
+HELD_OUT_SECONDS = "validation_seconds.json"
+"""In a fold that predicted its held-out cases: how long each took, from its prepared form."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,12 @@ def finished_folds(folder: Path) -> list[str]:
     """Names of the folds in a folder whose networks are finished, sorted: "0", "1", ..., "all"."""
     marks = [path for name in (WEIGHTS, EXPERIENCE) for path in folder.glob(f"fold_*/{name}")]
     return sorted(path.parent.name.removeprefix("fold_") for path in marks)
+
+
+def held_out_seconds(fold_folder: Path) -> dict[str, float]:
+    """By held-out case of a fold the seconds of its prediction; empty where none was predicted or recorded."""
+    path = fold_folder / HELD_OUT_SECONDS
+    return {case: float(seconds) for case, seconds in read_json(path).items()} if path.exists() else {}
 
 
 def _configuration(folder: Path, plans: Plans) -> str:

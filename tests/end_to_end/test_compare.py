@@ -199,7 +199,7 @@ def test_more_seeds_and_test_cases_are_added_to_what_is_there(
     assert (found["seeds"], len(found["cases"])) == (2, 2)
     told = capsys.readouterr().out
     assert "8 - 4 [95 % interval]" in told
-    assert "prediction per case" in told
+    assert "test case" in told
     costs = json.loads((root / "results" / NAME / "comparisons" / "base-filters" / "costs.json").read_text())
     assert all(cost["seconds_per_case"] > 0 for cost in costs.values())
 
@@ -242,4 +242,7 @@ def test_what_variants_cost_is_told(root: Path, base_filters: Any) -> None:
     plans = {value: read_plans(root / "prepared" / NAME / f"compare-base-filters-{value}.json") for value in costs}
     weights = {value: parameter_count(plan.stages["3d_fullres"].network) for value, plan in plans.items()}
     assert {value: cost["weights"] for value, cost in costs.items()} == weights
-    assert all(cost["training_seconds"] > 0 for cost in costs.values())
+    for cost in costs.values():
+        assert cost["training_seconds"] > 0
+        assert cost["seconds_per_held_out_case"] > 0
+        assert cost["parts"] == {"3d_fullres": {name: cost[name] for name in cost["parts"]["3d_fullres"]}}

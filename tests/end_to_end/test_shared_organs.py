@@ -16,6 +16,7 @@ from autoseg.networks.storage import load_network
 from autoseg.plans import Plans, read_plans
 from dataset_conversion.phantom import write_phantom_dataset
 from tests.commands import NAME, command, usual_speed
+from trainers.job import first_of_each_network
 
 SMALL = ["--base-filters", 8, "--pooling", 2, "--patch-size", "16,24,24", "--device", "cpu", "--budget", "60s"]
 TRAIN = ["train", 1, "3d_two_stage", "--folds", 0, 1, "--iterations-per-epoch", 1, "--threads", 1]
@@ -120,6 +121,13 @@ def test_every_organ_is_exported_as_a_network(model: Path, tmp_path: Path) -> No
     assert {organ["name"] for organ in told["organs"]} == set(told["classes"])
 
 
+def organs_budget(root: Path, models: str) -> float:
+    """Seconds of training for all organs of a fold, by the plans of the comparison."""
+    plans = read_plans(root / "prepared" / NAME / f"compare-organ-models-{models}.json")
+    networks = first_of_each_network([stage for stage in plans.stages.values() if stage.region])
+    return sum(stage.training.budget_seconds or 0 for stage in networks)
+
+
 def test_both_ways_are_compared_by_one_command(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fixed = ["--set", "base-filters=8", "pooling=1", "patch-size=16,24,24", "two-stage=always"]
     words = ["1", "--vary", "organ-models=one-each,shared", *fixed, "--device", "cpu", "--budget", "60s"]
@@ -131,3 +139,12 @@ def test_both_ways_are_compared_by_one_command(root: Path, capsys: pytest.Captur
     assert list(found["variants"]) == ["one-each", "shared"]
     costs = json.loads((root / "results" / NAME / "comparisons" / "organ-models" / "costs.json").read_text())
     assert costs["shared"]["weights"] < costs["one-each"]["weights"]
+    for cost in costs.values():
+        assert list(cost["parts"]) == ["locate", "organs"]
+        for what in ("weights", "training_seconds", "seconds_per_held_out_case"):
+            assert all(part[what] > 0 for part in cost["parts"].values())
+            assert sum(part[what] for part in cost["parts"].values()) == pytest.approx(cost[what])
+    locate, organs = ({value: cost["parts"][name] for value, cost in costs.items()} for name in ("locate", "organs"))
+    assert locate["shared"]["weights"] == locate["one-each"]["weights"]
+    assert organs["shared"]["weights"] < organs["one-each"]["weights"]
+    assert organs_budget(root, "shared") == pytest.approx(0.5 * organs_budget(root, "one-each"))
