@@ -24,6 +24,7 @@ __all__ = [
     "read_channel_names",
     "read_dataset",
     "read_labels_entry",
+    "read_windows",
     "split_channel",
     "visible_files",
 ]
@@ -94,6 +95,7 @@ def read_dataset(folder: Path) -> Dataset:
         replace(case, label=case.label if case.label and case.label.exists() else None)
         for case in _found_cases(folder, "Ts", ending)
     )
+    read_windows(values, path)  # the evaluation's: a wrong one is told before anything is trained
     add_facts = _case_facts(values, labels, path)
     return Dataset(
         folder.name,
@@ -175,6 +177,17 @@ def read_not_contoured(values: dict[str, Any], labels: Labels, path: Path) -> di
         if unknown:
             raise FormatError(path, f"not_contoured.{case} names {unknown[0]!r}, which is not among the labels.")
     return {case: tuple(names) for case, names in entries.items()}
+
+
+def read_windows(values: dict[str, Any], path: Path) -> dict[str, tuple[float, float]]:
+    """The intensities of black and white, by name, from `windows` {name: [low, high]}; empty where it is missing."""
+    entries = _object(values, "windows", path)
+    for name, window in entries.items():
+        if not (isinstance(window, list) and [type(value) in (int, float) for value in window] == [True, True]):
+            raise FormatError(path, f"windows.{name} must be a list of two numbers, not {window!r}.")
+        if not window[0] < window[1]:
+            raise FormatError(path, f"windows.{name} must have the smaller number first, and is {window!r}.")
+    return {name: (float(low), float(high)) for name, (low, high) in entries.items()}
 
 
 def _case_facts(values: dict[str, Any], labels: Labels, path: Path) -> Callable[[Case], Case]:

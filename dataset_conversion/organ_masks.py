@@ -134,7 +134,8 @@ def convert_organ_masks(
     """Convert folders of patients into a raw dataset in `folder`.
 
     Patients lie in source/train and source/test, or directly in source, all for training then. Organs that a patient
-    has no file of are recorded as not contoured. An empty mask says that the organ was looked for and is not there.
+    has no file of are recorded as not contoured. An empty mask says that the organ was looked for and is not there. The
+    windows of a site are written into dataset.json.
     Raises DatasetError for a source without patients or masks, OptionError for an organ that no patient has.
     """
     from dataset_conversion.writer import DatasetFacts, write_dataset
@@ -143,8 +144,17 @@ def convert_organ_masks(
     organs = _choose_organs(patients, layout)
     cases = [_source_case(patient, organs, layout) for patient in patients]
     labels = {organ: value for value, organ in enumerate(organs, start=1)}
-    facts = DatasetFacts(layout.channel_names, labels, {"name": source.resolve().name})
+    facts = DatasetFacts(layout.channel_names, labels, {"name": source.resolve().name, **_windows(layout)})
     write_dataset(folder, cases, facts, workers=workers, progress=progress)
+
+
+def _windows(layout: MaskLayout) -> dict[str, dict[str, tuple[float, float]]]:
+    """The entry of the site's windows, in HU; empty where the first channel, which pictures show, is no CT."""
+    from autoseg.air import ct_channel
+
+    if layout.names.site is None or ct_channel(layout.channel_names) != 0:
+        return {}
+    return {"windows": {name: window.range_hu for name, window in layout.names.site.windows.items()}}
 
 
 def _find_patients(source: Path, layout: MaskLayout) -> list[_Patient]:

@@ -33,7 +33,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Site:
-    """A part of the body. organs: in the order of their label values. windows: the usual ones, its own first."""
+    """A part of the body. organs: in the order of their label values. windows: the usual ones, the pictures' first."""
 
     title: str
     organs: tuple[Organ, ...]

@@ -93,6 +93,10 @@ def test_facts_about_cases(tmp_path: Path) -> None:
         ({"not_contoured": {"a": "liver"}}, "not_contoured.a must be a list"),
         ({"not_contoured": {"a": ["spleen"]}}, "not_contoured.a names 'spleen'"),
         ({"patients": ["a"]}, "patients must be an object"),
+        ({"windows": [-125, 225]}, "windows must be an object"),
+        ({"windows": {"soft": [-125]}}, r"windows.soft must be a list of two numbers, not \[-125\]"),
+        ({"windows": {"soft": "-125,225"}}, "windows.soft must be a list of two numbers"),
+        ({"windows": {"soft": [225, -125]}}, "windows.soft must have the smaller number first"),
     ],
 )
 def test_wrong_keys_are_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

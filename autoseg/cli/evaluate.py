@@ -33,6 +33,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--allow-missing", action="store_true", help="score the predicted cases although others lack")
     parser.add_argument("--workers", type=int, metavar="N", help="cases at once (default: the number of cores)")
     parser.add_argument("--pictures", type=Path, metavar="IMAGES", help="draw both outlines on these images, too")
+    parser.add_argument(
+        "--window", type=app.numbers, metavar="LOW,HIGH", help="black and white of the pictures: --window=-125,225"
+    )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="for all that is written (default: OUT)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the JSON instead")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="where to write the CSV instead")
@@ -60,6 +63,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         allow_missing=arguments.allow_missing,
         images=arguments.pictures,
         picture_folder=folder / "pictures",
+        window=arguments.window,
     )
     report = evaluate_folders(
         arguments.out,

@@ -27,14 +27,18 @@ MOST_CLASSES = 8
 MARGIN_MM = 20.0
 """Around a class."""
 GREY_PERCENTILES = (1, 99)
-"""Of what is shown, between black and white."""
+"""Of what is shown, between black and white, where there is no window."""
 REFERENCE, PREDICTION = "#39d353", "#ff5a5f"
 PLANES = ("axial", "coronal", "sagittal")
 
 
 @dataclass(frozen=True)
 class CasePicture:
-    """What a picture shows. image: (Z, Y, X), the channel to be seen. scores: by class, as they were evaluated."""
+    """What a picture shows.
+
+    image: (Z, Y, X), the channel to be seen. scores: by class, as they were evaluated. window: the intensities of black
+    and white; None for percentiles of what is shown.
+    """
 
     case: str
     image: np.ndarray
@@ -42,6 +46,7 @@ class CasePicture:
     reference: Volume
     labels: Labels
     scores: Mapping[str, ClassScores]
+    window: tuple[float, ...] | None = None
 
     def draw(self, path: Path) -> None:
         """Write a PNG, whole or not at all; where no class is there, none, and one of before goes."""
@@ -56,7 +61,7 @@ class CasePicture:
             if self.labels.ignore is not None:
                 masks[1] &= self.reference.array != self.labels.ignore
             grey, reference, prediction = (upright(array, geometry) for array in (self.image, *masks))
-            _draw_class(row, grey, reference, prediction, upright_spacing(geometry))
+            _draw_class(row, grey, reference, prediction, upright_spacing(geometry), self.window)
             row[0].set_ylabel(f"{name}\nDice {self.scores[name].dice or 0:.3f}", fontsize=9)
         for axes, plane in zip(figure.axes, PLANES, strict=False):
             axes.set_title(plane, fontsize=9)
@@ -127,13 +132,13 @@ def _draw_class(
     reference: np.ndarray,
     prediction: np.ndarray,
     spacing_mm: tuple[float, float, float],
+    window: tuple[float, ...] | None,
 ) -> None:
     """Three planes through a class, where most voxels of either outline lie. All arrays: upright."""
     union = reference | prediction
     middle = [int(union.sum(axis=tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3)]
     box = tuple(_around(union, axis, spacing_mm[axis]) for axis in range(3))
-    seen = image[box]
-    low, high = np.percentile(seen[np.isfinite(seen)], GREY_PERCENTILES) if np.isfinite(seen).any() else (0.0, 1.0)
+    low, high = window or _usual_window(image[box])
     for normal, axes in enumerate(row):
         across = [axis for axis in range(3) if axis != normal]
         where = tuple(middle[axis] if axis == normal else box[axis] for axis in range(3))
@@ -146,6 +151,12 @@ def _draw_class(
         if normal:
             axes.invert_yaxis()  # the head on top
         axes.set(xticks=[], yticks=[])
+
+
+def _usual_window(seen: np.ndarray) -> tuple[float, float]:
+    known = seen[np.isfinite(seen)]
+    low, high = np.percentile(known, GREY_PERCENTILES) if known.size else (0.0, 1.0)
+    return float(low), float(high)
 
 
 def _around(mask: np.ndarray, axis: int, spacing_mm: float) -> slice:

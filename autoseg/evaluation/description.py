@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autoseg.dataset import read_not_contoured
+from autoseg.dataset import read_not_contoured, read_windows
 from autoseg.errors import FormatError
 from autoseg.files import read_json
 from autoseg.labels import Labels, read_labels_entry
@@ -17,21 +17,27 @@ class Description:
     """What is known about the labels.
 
     labels: the classes. not_contoured: per case the classes that nobody looked for. source: the dataset.json that says
-    so; None where the classes are named by the values found.
+    so; None where the classes are named by the values found. window: the intensities between which its images are
+    usually shown, the first of several; None where it names none.
     """
 
     labels: Labels
     not_contoured: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     source: Path | None = None
+    window: tuple[float, float] | None = None
 
 
 def read_description(path: Path) -> Description:
-    """Read labels and not_contoured of a dataset.json, of nnU-Net's form or the Decathlon's; other keys may lack."""
+    """Read labels, not_contoured and windows of a dataset.json, of nnU-Net's form or the Decathlon's.
+
+    Other keys may lack.
+    """
     values = read_json(path)
     if not isinstance(values, dict):
         raise FormatError(path, "must hold an object.")
     labels = read_labels_entry(values, path)
-    return Description(labels, read_not_contoured(values, labels, path), path)
+    window = next(iter(read_windows(values, path).values()), None)
+    return Description(labels, read_not_contoured(values, labels, path), path, window)
 
 
 def find_description(predictions: Path, references: Path) -> Description | None:

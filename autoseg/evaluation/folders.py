@@ -35,7 +35,7 @@ class EvaluationOptions:
     dataset_json: names the classes; None looks for one beside the files. surface: measure surfaces too. tolerance_mm:
     of the surface Dice. workers: cases at once. allow_missing: score the cases that were predicted, instead of refusing
     when some were not. images: a folder, or one file, of images of which each case gets a picture in picture_folder;
-    None for no pictures.
+    None for no pictures. window: the intensities of black and white in them; None for what dataset.json says.
     """
 
     dataset_json: Path | None = None
@@ -45,12 +45,17 @@ class EvaluationOptions:
     allow_missing: bool = False
     images: Path | None = None
     picture_folder: Path = Path("pictures")
+    window: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.tolerance_mm < 0:
             raise OptionError(f"The tolerance must not be negative, and is {self.tolerance_mm} mm.")
         if self.workers < 1:
             raise OptionError(f"At least one worker is needed, not {self.workers}.")
+        if self.window is not None and self.images is None:
+            raise OptionError("--window is of pictures, and none are drawn.", "Give --pictures IMAGES, too.")
+        if self.window is not None and not (len(self.window) == 2 and self.window[0] < self.window[1]):
+            raise OptionError(f"--window must be two numbers, the smaller first, not {self.window}.")
 
 
 def evaluate_folders(
@@ -104,7 +109,8 @@ def evaluate_pair(
     )
     if image is not None:
         grey = read_image([image], compact=True).array[0]
-        picture = CasePicture(pair.case, grey, prediction, reference, description.labels, scores)
+        window = options.window or description.window
+        picture = CasePicture(pair.case, grey, prediction, reference, description.labels, scores, window)
         with DRAWING:
             picture.draw(options.picture_folder / f"{pair.case}.png")
     return scores

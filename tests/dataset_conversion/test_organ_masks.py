@@ -210,6 +210,19 @@ def test_a_site_knows_its_organs_in_whatever_spelling(tmp_path: Path) -> None:
     assert not any(case.not_contoured for case in dataset.cases)
 
 
+def test_the_windows_of_a_site_are_those_of_its_ct(tmp_path: Path) -> None:
+    make_patient(tmp_path / "in/p1", {"Heart": (0, 2)})
+    for name, layout in (("ct", THORAX), ("mr", replace(THORAX, channel_names=("T1",))), ("own", MaskLayout())):
+        convert_organ_masks(tmp_path / "in", tmp_path / name, layout)
+    written = {name: read_dataset(tmp_path / name).description.get("windows", {}) for name in ("ct", "mr", "own")}
+    assert written == {
+        "ct": {"mediastinum": [-125, 225], "lung": [-1350, 150], "bone": [-500, 1300]},
+        "mr": {},
+        "own": {},
+    }
+    assert next(iter(written["ct"])) == "mediastinum"
+
+
 def test_a_site_says_what_it_leaves_out_and_what_nobody_has(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     make_patient(tmp_path / "in/p1", {"Heart": (0, 2), "PTV_60": (0, 5), "Oesaphagus": (2, 3)})
     make_patient(tmp_path / "in/p2", {"Herz": (0, 2), "PTV_60": (0, 5)})

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from autoseg.errors import FileError, GeometryError
+from autoseg.errors import FileError, GeometryError, OptionError
 from autoseg.evaluation import EvaluationOptions, evaluate_folders
 from autoseg.evaluation.case_picture import (
     MOST_CLASSES,
@@ -36,11 +36,13 @@ def write_ramp(path: Path, geometry: Geometry = GEOMETRY) -> None:
     write_image(path, Volume(np.arange(np.prod(geometry.shape), dtype=np.float32).reshape(geometry.shape), geometry))
 
 
-def picture(tmp_path: Path, array: np.ndarray, geometry: Geometry, image: np.ndarray) -> bytes:
+def picture(
+    tmp_path: Path, array: np.ndarray, geometry: Geometry, image: np.ndarray, window: tuple[float, float] | None = None
+) -> bytes:
     """The PNG of a case that is predicted perfectly."""
     volume = Volume(array, geometry)
     scores = evaluate_case(array, array, LABELS, geometry, surface=False)
-    CasePicture("a", image, volume, volume, LABELS, scores).draw(tmp_path / "a.png")
+    CasePicture("a", image, volume, volume, LABELS, scores, window).draw(tmp_path / "a.png")
     return (tmp_path / "a.png").read_bytes()
 
 
@@ -166,11 +168,69 @@ def test_voxels_that_are_no_numbers_do_not_blank_a_picture(tmp_path: Path, value
     assert len(shades) > 100
 
 
+@pytest.mark.parametrize(("window", "grey"), [((-100.0, 300.0), 128), ((0.0, 400.0), 64)])
+def test_a_window_tells_what_is_black_and_what_is_white(tmp_path: Path, window: tuple[float, float], grey: int) -> None:
+    from PIL import Image
+
+    array, image = np.zeros((6, 8, 8), np.int16), np.full((6, 8, 8), 100.0)
+    array[2:4, 2:5, 2:5] = 1
+    picture(tmp_path, array, Geometry((6, 8, 8), (5.0, 5.0, 5.0)), image, window)
+    shades = np.asarray(Image.open(tmp_path / "a.png").convert("L")).astype(int)
+    assert (abs(shades - grey) <= 1).mean() > 0.2
+
+
+BONE_LAST = {"windows": {"soft tissue": [-125, 225], "bone": [-500, 1300]}}
+
+
+@pytest.mark.parametrize(
+    ("described", "given", "expected"),
+    [
+        ({}, None, None),
+        (BONE_LAST, None, (-125.0, 225.0)),
+        (BONE_LAST, (-300.0, 300.0), (-300.0, 300.0)),
+        ({}, (-300.0, 300.0), (-300.0, 300.0)),
+    ],
+)
+def test_the_window_is_the_given_one_or_the_first_of_the_dataset(
+    folders: Folders,
+    block: Callable[..., np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    described: dict[str, Any],
+    given: tuple[float, float] | None,
+    expected: tuple[float, float] | None,
+) -> None:
+    drawn: list[tuple[float, ...] | None] = []
+    monkeypatch.setattr(CasePicture, "draw", lambda picture, path: drawn.append(picture.window))
+    folders.describe(**described)
+    folders.add("a", block(5), block(6))
+    write_ramp(tmp_path / "a.nii.gz")
+    evaluate_folders(folders.out, folders.labels, EvaluationOptions(images=tmp_path, window=given))
+    assert drawn == [expected]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window": (-125.0, 225.0)}, "--window is of pictures.*Give --pictures"),
+        ({"window": (225.0, -125.0), "images": Path()}, "--window must be two numbers, the smaller first"),
+        ({"window": (225.0,), "images": Path()}, "--window must be two numbers"),
+    ],
+)
+def test_a_window_that_makes_no_sense_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        EvaluationOptions(**options)
+
+
 def test_the_command_draws_them(folders: Folders, block: Callable[..., np.ndarray], tmp_path: Path) -> None:
     from autoseg.cli.evaluate import main
 
     folders.describe()
     folders.add("a", block(5), block(6))
     write_ramp(tmp_path / "images" / "a_0000.nii.gz")
-    assert main([str(folders.out), str(folders.labels), "--pictures", str(tmp_path / "images")]) == 0
-    assert (folders.out / "pictures" / "a.png").exists()
+    words = [str(folders.out), str(folders.labels), "--pictures", str(tmp_path / "images")]
+    drawn = []
+    for more in ([], ["--window=-100,500"]):
+        assert main([*words, *more]) == 0
+        drawn.append((folders.out / "pictures" / "a.png").read_bytes())
+    assert drawn[0] != drawn[1]
