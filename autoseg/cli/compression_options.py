@@ -8,11 +8,34 @@ from pathlib import Path
 from typing import Any
 
 from autoseg.cli import app
-from autoseg.compression.options import EVERY_METHOD, THRESHOLD_SCALES, Bound, CompressionOptions
+from autoseg.compression.options import EVERY_METHOD, THRESHOLD_SCALES, Bound, CompressionOptions, given_options
 from autoseg.errors import OptionError
 
 SECONDS = {"ms": 1e-3, "s": 1.0}
 BYTES = {"k": 1024.0, "m": 1024.0**2, "g": 1024.0**3}
+PRUNING = ("channel_pruning",)
+LEARNT_INT8 = "int8 --quantization-aware"
+TAUGHT = ("channel_pruning", "threshold_pruning", "quantization", LEARNT_INT8)
+USED_BY = {
+    "criterion": ("--prune-criterion", PRUNING),
+    "allocation": ("--prune-allocation", PRUNING),
+    "granularity": ("--granularity", PRUNING),
+    "pruning_schedule": ("--prune", PRUNING),
+    "target_latency": ("--target-latency", PRUNING),
+    "target_bytes": ("--target-size", ("channel_pruning", "compress")),
+    "distil": ("--distil", TAUGHT),
+    "temperature": ("--distil-temperature", TAUGHT),
+    "distil_features": ("--distil-features", TAUGHT),
+    "unlabelled": ("--unlabelled", TAUGHT),
+    "threshold_schedule": ("--threshold", ("threshold_pruning",)),
+    "threshold_scale": ("--threshold-scale", ("threshold_pruning",)),
+    "levels": ("--levels", ("quantization",)),
+    "level_range": ("--level-range", ("quantization",)),
+    "int8_tolerance": ("--int8-tolerance", ("int8",)),
+    "quantization_aware": ("--quantization-aware", ("int8",)),
+    "methods": ("--methods", ("compress",)),
+}
+"""By field of CompressionOptions: its option, and the trainers and methods that use it. What is not here, all use."""
 
 
 def add_compression_options(group: argparse._ArgumentGroup) -> None:
@@ -76,17 +99,12 @@ def compression_options(arguments: argparse.Namespace) -> CompressionOptions | N
 
 
 def checked_for(trainer: str, options: CompressionOptions | None) -> CompressionOptions | None:
-    """The options of a trainer's job; OptionError where a trainer that does not compress is given some."""
+    """The options of a trainer's job; OptionError where it is given some that neither it nor its methods use."""
     from trainers import COMPRESSING, TRAINERS
 
     if trainer in COMPRESSING:
         options = options or CompressionOptions()
-        made = options.methods if trainer == "compress" else (trainer,)
-        if options.quantization_aware and "int8" not in made:
-            raise OptionError(
-                "--quantization-aware is of int8, which is not made here.",
-                "Take --trainer int8, or compress with int8 among --methods.",
-            )
+        _check_used(trainer, options)
         return options
     if options is not None and trainer in TRAINERS:
         raise OptionError(
@@ -94,6 +112,20 @@ def checked_for(trainer: str, options: CompressionOptions | None) -> Compression
             f"Add --trainer {COMPRESSING[0]}, or leave them out.",
         )
     return options
+
+
+def _check_used(trainer: str, options: CompressionOptions) -> None:
+    """Raise OptionError for an option of a method that is not made: it would do nothing."""
+    made = {trainer, *(options.methods if trainer == "compress" else ())}
+    if "int8" in made and options.quantization_aware:
+        made.add(LEARNT_INT8)
+    for name in given_options(options):
+        option, users = USED_BY.get(name, ("", (trainer,)))
+        if made.isdisjoint(users):
+            raise OptionError(
+                f"{option} is of {' or '.join(users)}, which is not made here.",
+                "Leave it out, or make that by --trainer or, with --trainer compress, --methods.",
+            )
 
 
 def _schedule(text: str) -> tuple[float, ...]:
