@@ -24,7 +24,7 @@ from autoseg.inference.backends.choice import package_versions, possible
 from autoseg.inference.backends.probe import Candidate
 from autoseg.inference.inputs import find_inputs
 from autoseg.inference.manifest import MANIFEST, Manifest
-from autoseg.inference.model_costs import INT8, has_int8, int8_parts, model_costs
+from autoseg.inference.model_costs import INT8, has_int8, int8_parts, model_costs, refused_int8
 from autoseg.inference.model_files import ModelFiles, finished_folds, read_model_files
 from autoseg.inference.predictor import PredictionOptions
 from autoseg.runtime import choose_device, use_threads
@@ -35,6 +35,8 @@ from autoseg.workspace import Workspace
 LOGGER = logging.getLogger(__name__)
 NAME = "trade-off"
 MEASURED = "measured.json"
+REFUSED = f"{INT8} refused"
+"""In place of int8: such a model computes in floats, trained for int8 or not."""
 UNSCORED = Estimate(None, None, None, 0)
 KINDS = {
     "standard": "full",
@@ -111,6 +113,9 @@ class TradingOff:
     def _of_folder(self, folder: Path, title: str, kind: str) -> list[Entrant]:
         files = read_model_files(folder, folds=self.arguments.folds)
         model = folder.relative_to(self.workspace.results(self.dataset.name)).as_posix()
+        _warn_of_refused(model, files)
+        if kind == INT8 and not has_int8(files):
+            kind, title = REFUSED, REFUSED + title.removeprefix(INT8)
         return [Entrant(title, model, files, one) for one in self._candidates(files, kind)]
 
     def _candidates(self, files: ModelFiles, kind: str) -> list[Candidate]:
@@ -210,6 +215,16 @@ class TradingOff:
         description = self.workspace.raw(self.dataset.name) / "dataset.json"
         options = EvaluationOptions(dataset_json=description, surface=False, allow_missing=True)
         return evaluate_folders(self._predicted(entrant), self.cases[1], options).summary
+
+
+def _warn_of_refused(model: str, files: ModelFiles) -> None:
+    """Tell by what Dice an int8 form of a model was refused, and that there will be no line for it."""
+    for place, one in refused_int8(files).items():
+        if one.dice_before is None or one.dice_after is None:
+            why = "there was no validation case to measure its Dice on"
+        else:
+            why = f"mean Dice {one.dice_before:.4f}, in int8 {one.dice_after:.4f}, allowed {one.tolerance:g} less"
+        LOGGER.warning("%s is measured in floats: int8 was refused for %s (%s).", model, place, why)
 
 
 def _kept(path: Path) -> Measured | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from autoseg.inference.calibration import find_int8, int8_files
+from autoseg.inference.calibration import Int8Record, find_int8, int8_files, read_int8_record
 from autoseg.inference.model_files import ModelFiles
 from autoseg.inference.options import PredictionOptions
 from autoseg.inference.predictor import Flipping, windows_of
@@ -44,6 +44,17 @@ def has_int8(files: ModelFiles) -> bool:
     """Whether all stages have networks in int8 that were accepted."""
     stages = zip(files.stages, files.weights, strict=True)
     return all(find_int8(paths, organ=stage.shared_as) for stage, paths in stages)
+
+
+def refused_int8(files: ModelFiles) -> dict[str, Int8Record]:
+    """The records of the networks in int8 that were not accepted, by stage and fold; empty without any."""
+    found = {}
+    for stage, paths in zip(files.stages, files.weights, strict=True):
+        for path in paths:
+            record = read_int8_record(path, stage.shared_as)
+            if record is not None and not record.accepted:
+                found[f"{stage.name} {path.parent.name}"] = record
+    return found
 
 
 def int8_parts(files: ModelFiles) -> set[Path]:

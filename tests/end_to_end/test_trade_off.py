@@ -15,7 +15,8 @@ import pytest
 
 from autoseg.cli import measured_prediction, predict, trading_off
 from autoseg.cli.measured_prediction import PredictionAnswer, PredictionRequest
-from autoseg.files import write_json
+from autoseg.files import checksum, write_json, write_text
+from autoseg.inference.calibration import Int8Record, int8_files, write_int8_record
 from autoseg.inference.manifest import MANIFEST
 from autoseg.io import read_labels, write_labels
 from dataset_conversion.phantom import write_phantom_dataset
@@ -274,3 +275,19 @@ def test_a_tag_is_part_of_a_folder_name(root: Path, tag: str, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         command(*TRAIN, f"--tag={tag}", root=root)
     assert "is no tag" in capsys.readouterr().err
+
+
+def test_int8_that_was_refused_is_told_and_measured_in_floats(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    results = root / "results" / NAME
+    model = results / "int8__plans__3d_fullres"
+    shutil.copytree(results / "quantization__plans__3d_fullres", model)
+    weights = model / "fold_0" / "model.safetensors"
+    for path in int8_files(weights):
+        write_text(path, "")
+    sums = [checksum(path) for path in (weights, *int8_files(weights))]
+    write_int8_record(weights, Int8Record(*sums, 64, 0.8, 0.5, 0.005, (0.0,)))
+    assert command(*COMPARE, "--name", "refused", root=root) == 0
+    assert "int8 was refused for 3d_fullres fold_0 (mean Dice 0.8000, in int8 0.5000, allowed 0.005" in caplog.text
+    (line,) = (one for one in trade_off(root, "refused")["measured"] if one["model"] == model.name)
+    assert (line["kind"], line["backend"], line["precision"]) == ("int8 refused", "torch", "fp32")
+    shutil.rmtree(model)
