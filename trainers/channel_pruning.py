@@ -173,9 +173,9 @@ def pruning_steps(chain: Chain) -> list[Step]:
 
 def _course(chain: Chain) -> Course:
     path = chain.job.folder / COURSE
-    decided_by = {name: to_json(getattr(chain.compression, name)) for name in DECISIVE} | {
-        "followed_by": followed_by(chain)
-    }
+    decided_by = {name: to_json(getattr(chain.compression, name)) for name in DECISIVE}
+    if chain.compression.target_bytes is not None:
+        decided_by["followed_by"] = followed_by(chain)
     if path.exists() and not chain.job.options.restart:
         course = read_artefact(Course, path, remedy="Compress again with --restart.")
         changed = [name for name in decided_by if course.options.get(name) != decided_by[name]]

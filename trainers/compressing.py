@@ -22,6 +22,7 @@ from autoseg.files import from_json, read_json, write_json
 from autoseg.inference.model_files import finished_folds
 from autoseg.plans import StagePlan, TrainingPlan
 from autoseg.training.options import TrainingOptions
+from trainers.acceptance import accept_by, changes_acceptance
 from trainers.compressed_folder import STEP_RECORD, begin_folder, check_restart, promote
 from trainers.job import Job, TrainingResult, first_of_each_network
 from trainers.making import Step, StepMaking
@@ -137,12 +138,15 @@ class Chain:
 
     def _run_step(self, progress: Progress) -> StepReport:
         making = self._making(progress)
-        record = making.folder / STEP_RECORD
+        record, tolerance = making.folder / STEP_RECORD, self.compression.int8_tolerance
         known: dict[str, float | None] = {}
         if record.exists():
             known = from_json(StepReport, read_json(record), record).fold_dice
             making.check_made()
+        if changes_acceptance(making.folder, tolerance):
+            known = {}
         self._check_folds(progress.step, known)
+        accept_by(making.folder, tolerance)
         if not set(self.job.fold_names) <= set(known):
             LOGGER.info("step %d of %d: %s", progress.number, progress.count, progress.step.name)
             known |= usual_trainer(self._step_job(progress, making)).run().fold_dice

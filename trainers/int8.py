@@ -60,9 +60,9 @@ class Int8Step:
         return stage
 
     def description(self, stage: str) -> Any:
-        """How many patches, what Dice may be lost, and whether it is trained."""
+        """How many patches, and whether it is trained; not what Dice may be lost, see acceptance.accept_by."""
         trained_too = ["quantization-aware"] if self.options.quantization_aware else []
-        return [PATCHES, self.options.int8_tolerance, *trained_too]
+        return [PATCHES, *trained_too]
 
     def make(self, task: FittingTask, settings: TrainingSettings, source: Path, teacher: Path) -> None:
         """Calibrate, measure, record, for each organ of a shared network on its own; the weights come last."""

@@ -94,7 +94,8 @@ class StepMaking:
             if record is not None and record.made_from != self.made_from(path.parent):
                 raise OptionError(
                     f"{path.parent} was made out of another network, or in another way, than this run would.",
-                    "Compress again with --restart, or bring back the model and the options.",
+                    f"Delete {self.folder} to make this step again, compress again with --restart, or bring back the "
+                    "model and the options.",
                 )
 
     def _counterpart(self, model: Path, folder: Path) -> Path:

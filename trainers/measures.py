@@ -68,17 +68,19 @@ def measure(spec: NetworkSpec, stage: StagePlan, files: Sequence[Path], seconds:
 
 
 def write_report(chain: Chain, measures: StepMeasures, made: Sequence[StepReport], good: StepReport) -> None:
-    """Write compression.json beside the model, unless it tells of these steps already."""
-    path = chain.job.folder / REPORT
-    if path.exists() and _tells_of(read_artefact(CompressionReport, path, remedy="Delete it."), made, good):
-        return
+    """Write compression.json beside the model, unless it tells of these steps and options already."""
+    path, options = chain.job.folder / REPORT, to_json(chain.compression)
+    if path.exists():
+        report = read_artefact(CompressionReport, path, remedy="Delete it.")
+        if _tells_of(report, made, good) and report.options == options:
+            return
     steps, engines = measures.add_networks(made)
     files = [path.relative_to(chain.source) for path in sorted(chain.source.rglob(WEIGHTS))]
     report = CompressionReport(
         trainer=chain.trainer,
         source=chain.source.name,
         made_from={str(path): checksum(chain.source / path) for path in files if path.parts[0] != STEPS},
-        options=to_json(chain.compression),
+        options=options,
         chosen=good.name,
         dice_before=made[0].dice,
         dice_after=good.dice,
