@@ -27,7 +27,7 @@ from trainers.compressed_folder import STEP_RECORD, begin_folder, check_restart,
 from trainers.job import Job, TrainingResult, first_of_each_network
 from trainers.making import Step, StepMaking
 from trainers.measures import StepMeasures, write_report
-from trainers.source import job_of_source
+from trainers.source import job_of_source, uncompressed
 from trainers.usual import usual_trainer
 
 LOGGER = logging.getLogger(__name__)
@@ -50,8 +50,10 @@ class Progress:
 class Chain:
     """The steps of one compression. Made with a job whose folder becomes the compressed model.
 
-    trainer: the name that the report gets. methods: names of those that are applied, in order. decided: by the names of
-    files in the model folder, what was decided before the first step; written when the folder is begun.
+    trainer: the name that the report gets. source: the model that the first step is made out of; full: the one that
+    teaches and has the Dice of before, see source.uncompressed. methods: names of those that are applied, in order.
+    decided: by the names of files in the model folder, what was decided before the first step; written when the folder
+    is begun.
     """
 
     def __init__(self, job: Job, trainer: str, source: Path, methods: Sequence[str] = ()) -> None:
@@ -61,6 +63,7 @@ class Chain:
         self.methods = tuple(methods) or (trainer,)
         self.compression = job.compression or CompressionOptions()
         self.job = job_of_source(source, job)
+        self.full = uncompressed(source, self.job)
         self.stages = self._chosen_stages()
         self.decided: dict[str, Any] = {}
         check_restart(self.job)
@@ -90,7 +93,7 @@ class Chain:
                 "Allow a larger --max-dice-drop, give a longer --budget, or a --prune with a lower START.",
             )
         promote(self._folder(good.name), self.job.folder)
-        measures = StepMeasures(self.job, self.stages, self.source, self.job.folder / STEPS)
+        measures = StepMeasures(self.job, self.stages, self.full, self.job.folder / STEPS)
         write_report(self, measures, made, good)
         return TrainingResult(self.job.folder, {name: good.fold_dice.get(name) for name in self.job.fold_names})
 
@@ -120,13 +123,13 @@ class Chain:
     def _before(self) -> StepReport:
         from autoseg.evaluation import read_summary
 
-        files = {name: self.source / f"fold_{name}" / "summary.json" for name in self.folds}
+        files = {name: self.full / f"fold_{name}" / "summary.json" for name in self.folds}
         report = self._report(
             "full", {name: read_summary(path).mean_dice for name, path in files.items() if path.exists()}
         )
         if self.compression.max_dice_drop is not None and report.dice is None:
             raise OptionError(
-                f"{self.source} has no Dice of validation cases to hold --max-dice-drop against.",
+                f"{self.full} has no Dice of validation cases to hold --max-dice-drop against.",
                 "Compress folds with validation cases, or leave the option out.",
             )
         return report
@@ -166,7 +169,7 @@ class Chain:
             last,
             folder,
             source,
-            self.source,
+            self.full,
             self.job.configuration,
             self.job.fold_names,
             self.compression,

@@ -16,6 +16,7 @@ from autoseg.networks.cost import network_cost
 from autoseg.networks.storage import count_weights, read_spec
 from autoseg.plans import NetworkSpec, StagePlan
 from trainers.job import Job, first_of_each_network
+from trainers.source import name_beside
 from trainers.stage import StageTraining
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def write_report(chain: Chain, measures: StepMeasures, made: Sequence[StepReport
     files = [path.relative_to(chain.source) for path in sorted(chain.source.rglob(WEIGHTS))]
     report = CompressionReport(
         trainer=chain.trainer,
-        source=chain.source.name,
+        source=name_beside(chain.source, chain.job.folder),
         made_from={str(path): checksum(chain.source / path) for path in files if path.parts[0] != STEPS},
         options=options,
         chosen=good.name,

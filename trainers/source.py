@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from autoseg.compression.report import REPORT, STEPS, CompressionReport
 from autoseg.errors import FileError, OptionError
+from autoseg.files import checksum, read_artefact
 from autoseg.inference.model_files import WEIGHTS, finished_folds
 from autoseg.plans import Plans, read_plans
 from trainers.job import ALL_CASES, REST, Job, first_of_each_network
 from trainers.provenance import decisive
 from trainers.unseen import Unseen
 from trainers.usual import usual_trainer_name
+
+LOGGER = logging.getLogger(__name__)
 
 
 def source_of(job: Job) -> Path:
@@ -83,6 +88,51 @@ def missing_networks(source: Path, job: Job) -> list[Path]:
         for name in (own if stage is last or stage.region is not None else unseen.folder_names)
     ]
     return [path for path in files if not path.exists()]
+
+
+def uncompressed(source: Path, job: Job) -> Path:
+    """The model that compression began with: itself where it is not compressed, else by the reports of compressions.
+
+    source: of a model, or of a step of a compression. job: see job_of_source. Each must lie beside what was made of it,
+    with the networks that it had then and all that the job needs, and not where the job makes its model. Where one does
+    not, the last one that does is taken, with a warning.
+    """
+    found, passed = source, [job.folder.resolve()]
+    while (report := _report_of(found)) is not None:
+        origin = _model_folder(found).parent / report.source
+        passed.append(_model_folder(found).resolve())
+        is_new = _model_folder(origin).resolve() not in passed
+        if not (is_new and _is_as_it_was(origin, report)) or missing_networks(origin, job):
+            LOGGER.warning(
+                "%s was made out of %s, which is not beside it any more as it was: it is taken for the uncompressed "
+                "model, which teaches, and from whose Dice on is counted.",
+                found,
+                report.source,
+            )
+            break
+        found = origin
+    return found
+
+
+def name_beside(source: Path, folder: Path) -> str:
+    """What the report in a model folder calls its source: the path from the folder above both; else its name."""
+    above, source = folder.resolve().parent, source.resolve()
+    return source.relative_to(above).as_posix() if source.is_relative_to(above) else source.name
+
+
+def _report_of(model: Path) -> CompressionReport | None:
+    path = _model_folder(model) / REPORT
+    return read_artefact(CompressionReport, path, remedy="Delete it.") if path.exists() else None
+
+
+def _model_folder(model: Path) -> Path:
+    """Of a model, or of one of its steps."""
+    return model.parents[1] if model.parent.name == STEPS else model
+
+
+def _is_as_it_was(origin: Path, report: CompressionReport) -> bool:
+    files = {origin / name: known for name, known in report.made_from.items()}
+    return all(path.is_file() and checksum(path) == known for path, known in files.items())
 
 
 def plans_of(source: Path, job: Job) -> Plans:

@@ -41,7 +41,8 @@ class StepReport:
 class CompressionReport:
     """A compressed model.
 
-    source: the folder's name of the model that it was made from, and made_from the checksums of its networks by file.
+    source: the folder of the model that it was made from, below the one that both lie in, or its name where it lies
+    elsewhere, and made_from the checksums of its networks by file.
     chosen: the name of the step that became the model. engines: by stage, what seconds were measured with. steps: the
     uncompressed model first, then every step that was made, also one that was not taken for its Dice.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import Any
 import pytest
 
 from autoseg.compression.options import CompressionOptions
-from autoseg.compression.report import StepReport
+from autoseg.compression.report import REPORT, CompressionReport, StepReport
 from autoseg.data.folds import Fold
 from autoseg.errors import OptionError
-from autoseg.files import write_text
+from autoseg.files import checksum, write_json, write_text
 from autoseg.inference.model_files import WEIGHTS, finished_folds
 from autoseg.plans import Plans, TrainingPlan
 from autoseg.training.options import TrainingOptions, settle
@@ -139,6 +140,20 @@ def test_a_fold_without_a_known_dice_before_does_not_count(compressions: Callabl
     (made.root / "full" / "fold_1" / "summary.json").unlink()
     with pytest.raises(OptionError, match="Already the first step"):
         made.run("0", "1", max_dice_drop=0.05)
+
+
+def test_dice_is_held_against_the_model_that_was_compressed_first(compressions: Callable[[Dice], Compressions]) -> None:
+    made = compressions({"0": (0.86, 0.82)})
+    source, first = made.root / "full", made.root / "first"
+    shutil.copytree(source, first)
+    write_text(first / "fold_0" / "summary.json", "0.9")
+    sums = {f"fold_0/{WEIGHTS}": checksum(first / "fold_0" / WEIGHTS)}
+    write_json(source / REPORT, CompressionReport("quantization", first.name, sums, {}, "x", 0.9, 0.86, {}, ()))
+    with pytest.raises(OptionError, match=r"takes mean Dice from 0\.9000 to 0\.8200"):
+        made.run("0", max_dice_drop=0.05)
+    made.run("0", max_dice_drop=0.1)
+    (before, _), _ = made.reports[-1]
+    assert before.dice == 0.9
 
 
 def test_all_folds_of_a_model_are_of_one_step(compressions: Callable[[Dice], Compressions]) -> None:

@@ -1,4 +1,4 @@
-"""Compressing again, with other options: what they do not touch is not made again."""
+"""Compressing again: with other options, which make nothing again that they do not touch, and what is compressed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from autoseg.files import checksum
 from autoseg.inference.calibration import find_int8, read_int8_record
 from tests.commands import NAME, command, no_measuring, small_workspace
 
@@ -103,3 +104,22 @@ def test_another_tolerance_trains_nothing_and_predicts_again_where_it_decides(
     assert summary.stat().st_mtime_ns != scored
     assert (fold.parent / "steps" / "int8" / "step.json").exists()
     assert written(fold.parent) == networks
+
+
+def test_the_uncompressed_model_teaches_what_is_compressed_twice(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainers.teaching import teacher_of
+
+    full = root / "results" / NAME / "standard__plans__3d_fullres"
+    sparse = compress(root, "threshold_pruning", "--threshold", "0.5,1,0.5")
+    teachers = []
+    monkeypatch.setattr(
+        "trainers.quantization.teacher_of", lambda path, *more: teachers.append(path) or teacher_of(path, *more)
+    )
+    report = report_of(compress(root, "quantization", "--levels", 7, "--from", sparse / "steps/threshold_pruning_01"))
+    (teacher,) = teachers
+    assert teacher.samefile(full / "fold_0" / "model.safetensors")
+    assert report["source"] == "threshold_pruning__plans__3d_fullres/steps/threshold_pruning_01"
+    assert report["made_from"] == {"fold_0/model.safetensors": checksum(sparse / "fold_0" / "model.safetensors")}
+    assert report["dice_before"] == report_of(sparse)["dice_before"]
+    sizes = [step["networks"]["3d_fullres"]["bytes"] for step in (report["steps"][0], report_of(sparse)["steps"][0])]
+    assert sizes[0] == sizes[1] == teacher.stat().st_size

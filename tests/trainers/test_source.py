@@ -1,24 +1,27 @@
-"""Which networks of a cascade a compression of some of its folds is made of."""
+"""Which networks of a cascade a compression of some of its folds is made of, and which model was not compressed."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from autoseg.compression.report import REPORT, CompressionReport
 from autoseg.data.folds import Fold
 from autoseg.errors import FileError
-from autoseg.files import write_text
+from autoseg.files import checksum, write_json, write_text
 from autoseg.inference.model_files import WEIGHTS
 from autoseg.plans import Plans
 from autoseg.training.options import TrainingOptions
 from autoseg.workspace import Workspace
 from trainers.cascade import CascadeTrainer
 from trainers.job import Job
-from trainers.source import job_of_source
+from trainers.source import job_of_source, name_beside, uncompressed
 from trainers.unseen import Unseen
 
 CASES = "abcde"
@@ -86,3 +89,68 @@ def test_folds_that_no_networks_of_the_earlier_stage_fit_are_refused_at_once(cas
 def test_a_fold_that_was_not_trained_is_refused_by_its_own_name(cascade: Callable[..., Job]) -> None:
     with pytest.raises(FileError, match=r"full/fold_1/model\.safetensors: .*give --folds that the model has"):
         cascade(("0",), ("fold_1", "rest_of_0_1"), ("1",))
+
+
+def made_out_of(source: Path, model: Path) -> Path:
+    """A model that was compressed, with a report and one step."""
+    sums = {f"fold_0/{WEIGHTS}": checksum(source / "fold_0" / WEIGHTS)}
+    report = CompressionReport("quantization", name_beside(source, model), sums, {}, "small", None, None, {}, ())
+    for place in (model, model / "steps" / "small"):
+        write_text(place / "fold_0" / WEIGHTS, model.name)
+    write_json(model / REPORT, report)
+    return model
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    write_text(tmp_path / "full" / "fold_0" / WEIGHTS, "full")
+    return tmp_path / "full"
+
+
+@pytest.fixture
+def job(tmp_path: Path, write_model: Callable[..., Plans], monkeypatch: pytest.MonkeyPatch) -> Job:
+    """Compresses fold 0 of some model."""
+    monkeypatch.setattr("trainers.job.dataset_folds", lambda dataset, folder: (Fold(("a",), ("b",)),))
+    dataset: Any = SimpleNamespace(name="Dataset001_X", cases=())
+    plans = write_model(tmp_path / "plans")
+    return Job(Workspace(tmp_path), dataset, plans, "3d_fullres", tmp_path / "new", TrainingOptions(folds=("0",)))
+
+
+def test_the_uncompressed_model_is_found_through_all_compressions(
+    full: Path, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    pruned = made_out_of(full, full.with_name("pruned"))
+    step = pruned / "steps" / "small"
+    of_model, of_step = (made_out_of(one, full.with_name(one.name + "_7")) for one in (pruned, step))
+    assert {uncompressed(one, job) for one in (full, pruned, step, of_model, of_step)} == {full}
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("change", ["gone", "trained anew", "made again now"])
+def test_a_model_that_is_not_as_it_was_is_not_followed(
+    full: Path, job: Job, caplog: pytest.LogCaptureFixture, change: str
+) -> None:
+    pruned = made_out_of(full, full.with_name("pruned"))
+    quantised = made_out_of(pruned, full.with_name("quantised"))
+    if change == "gone":
+        shutil.rmtree(full)
+    elif change == "trained anew":
+        write_text(full / "fold_0" / WEIGHTS, change)
+    else:
+        job = replace(job, folder=full)
+    assert uncompressed(quantised, job) == pruned
+    assert f"{pruned} was made out of full, which is not beside it any more as it was" in caplog.text
+
+
+def test_a_model_without_a_network_that_is_asked_for_is_not_followed(full: Path, job: Job) -> None:
+    pruned = made_out_of(full, full.with_name("pruned"))
+    assert uncompressed(pruned, replace(job, options=TrainingOptions(folds=("all",)))) == pruned
+
+
+def test_models_that_were_made_out_of_each_other_end_the_search(full: Path, job: Job) -> None:
+    first, second = (full.with_name(name) for name in ("int8", "int8-again"))
+    made_out_of(full, first)
+    made_out_of(first, second)
+    write_text(second / "fold_0" / WEIGHTS, first.name)
+    made_out_of(second, first)
+    assert uncompressed(first, job) == second
