@@ -29,16 +29,17 @@ def magnitude(network: nn.Module, coupling: Coupling) -> Scores:
 
 
 def scale(network: nn.Module, coupling: Coupling) -> Scores:
-    """The absolute scale of a channel's normalisation (Liu et al. 2017, arXiv:1708.06519), summed over a residual sum.
+    """The absolute scale of a channel's normalisation (Liu et al. 2017, arXiv:1708.06519), by the mean over its group.
 
-    Where nothing normalises, after a transposed convolution, the magnitude.
+    Where there are several, in a residual sum or one per organ, their sum. Where nothing normalises, after a transposed
+    convolution, the magnitude. Dividing by the mean makes groups with one scale, with several and with none comparable.
     """
     tensors = dict(network.named_parameters())
     scores = magnitude(network, coupling)
     for name, group in _of(coupling):
         scales = [tensors[f"{norm}.weight"].detach().double().abs() for norm in group.norms]
         if scales:
-            scores[name] = torch.stack(scales).sum(0)
+            scores[name] = _by_mean(torch.stack(scales).sum(0))
     return scores
 
 
@@ -88,7 +89,11 @@ def _absolute_sums(tensors: dict[str, nn.Parameter], part: Part) -> Tensor:
 
 
 def _vote(sums: list[Tensor]) -> Tensor:
-    return torch.stack([values / values.mean().clamp_min(1e-30) for values in sums]).mean(0)
+    return torch.stack([_by_mean(values) for values in sums]).mean(0)
+
+
+def _by_mean(values: Tensor) -> Tensor:
+    return values / values.mean().clamp_min(1e-30)
 
 
 def _first_order(tensors: dict[str, nn.Parameter], group: ChannelGroup) -> Tensor:

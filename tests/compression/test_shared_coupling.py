@@ -9,7 +9,7 @@ import prunable_networks as networks
 import pytest
 import torch
 
-from autoseg.compression.allocation import layer_widths
+from autoseg.compression.allocation import global_widths, joined_curves, layer_widths
 from autoseg.compression.channel_pruning import channel_masks, cut, mask_network, strongest
 from autoseg.compression.coupling import channel_groups
 from autoseg.compression.criteria import score_weights, taylor
@@ -70,6 +70,20 @@ def test_what_matters_to_any_organ_matters() -> None:
     assert set(
         strongest(score_weights("scale", network, coupling), dict.fromkeys(coupling.groups, 2))["encoder.0.0"].tolist()
     ) == {2, 4}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("criterion", ["magnitude", "scale"])
+def test_groups_of_like_channels_lose_alike_however_many_norms_they_have(architecture: str, criterion: str) -> None:
+    network = SharedNetwork(networks.seasoned(networks.spec_of(architecture, base=16)), tuple("abcdefgh"))
+    coupling = network_groups(network)
+    for group in coupling.groups.values():
+        for part in group.writers:
+            channels = network.get_parameter(part.tensor).detach().transpose(0, part.axis)
+            channels[:] = torch.linspace(0.5, 1.5, group.width).view(-1, *(1,) * (channels.ndim - 1))
+    curves = joined_curves([score_weights(criterion, network, coupling)])
+    kept = global_widths(coupling, curves, 0.25, granularity=1)
+    assert {name for name, width in coupling.widths.items() if not 0.6 < kept[name] / width < 0.9} == set()
 
 
 def test_first_order_effects_are_those_on_the_organs_that_were_seen() -> None:
