@@ -6,7 +6,7 @@ import glob
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autoseg.errors import FileError, OptionError
 
@@ -82,13 +82,12 @@ def trained_models(results: Path, configuration: str = "*", *, plans: str = "pla
 def best_measured(results: Path, bounds: Bounds, *, plans: str, asked: Mapping[str, str]) -> Measured:
     """The best model and engine within bounds, of those that autoseg_compare --trade-off measured for these plans.
 
-    asked: what it has to be, any of --trainer, --backend, --precision and --device. Raises FileError where nothing was
-    measured, or where the model was trained anew since, and OptionError where nothing is what was asked for, or within
-    bounds.
+    asked: what it has to be, any of --trainer, --backend, --precision and --device. Warns where another processor or
+    number of threads was measured than torch now has. Raises FileError where nothing was measured, or where the model
+    was trained anew since, and OptionError where nothing is what was asked for, or within bounds.
     """
     from autoseg.cli.trading_off import trade_off_folder
     from autoseg.evaluation.trade_off import TRADE_OFF, best_within, read_trade_off
-    from autoseg.runtime.cache import machine
 
     path = trade_off_folder(results) / TRADE_OFF
     measure = f"Run autoseg_compare {results.name} --trade-off."
@@ -99,8 +98,7 @@ def best_measured(results: Path, bounds: Bounds, *, plans: str, asked: Mapping[s
         raise FileError(
             path, f"was measured of the plans {trade_off.plans!r}.", f"{measure[:-1]} --plans-name {plans}."
         )
-    if trade_off.machine["processor"] != machine()["processor"]:
-        LOGGER.warning("%s was measured on another machine; its seconds may be others here.", path)
+    _warn_of_others(path, trade_off.machine)
     allowed = [one for one in trade_off.measured if asked.items() <= _facts(one).items()]
     if not allowed:
         told = " ".join(f"{option} {value}" for option, value in asked.items())
@@ -108,6 +106,18 @@ def best_measured(results: Path, bounds: Bounds, *, plans: str, asked: Mapping[s
     chosen = best_within(allowed, bounds)
     _check_unchanged(results / chosen.model, chosen, measure)
     return chosen
+
+
+def _warn_of_others(path: Path, measured: Mapping[str, Any]) -> None:
+    """Tell where a machine of the same name and generation, with the same number of threads, was not what measured."""
+    from autoseg.runtime.cache import machine
+
+    here = machine()
+    if any(measured.get(name) != here[name] for name in ("processor", "generation")):
+        LOGGER.warning("%s was measured on another machine; its seconds may be others here.", path)
+    elif measured.get("threads") != here["threads"]:
+        told = "%s was measured with --threads %s, not %s; its seconds may be others here."
+        LOGGER.warning(told, path, measured.get("threads"), here["threads"])
 
 
 def _facts(one: Measured) -> dict[str, str]:

@@ -42,7 +42,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--max-seconds", type=float, metavar="S", help="with -c best: per case, as autoseg_compare --trade-off measured"
     )
     parser.add_argument(
-        "--max-memory", type=app.size_in_bytes, metavar="SIZE", help="with -c best: that it measured, such as 1G"
+        "--max-memory",
+        type=app.size_in_bytes,
+        metavar="SIZE",
+        help="with -c best: that it measured, such as 1G; on a CPU --memory as well, unless that is given",
     )
     parser.add_argument("--model", nargs="+", type=Path, metavar="FOLDER", help="model folders, in place of -d and -c")
     parser.add_argument("-i", "--images", nargs="+", type=Path, required=True, help="a folder, files, or a list")
@@ -71,7 +74,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="auto, torch, openvino or onnxruntime (default: auto, what was measured to be fastest on this machine)",
     )
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
-    parser.add_argument("--workers", type=int, default=1, help="volumes read before their turn (default: 1)")
+    parser.add_argument(
+        "--workers", type=int, help="volumes read before their turn (default: 1; 0 with --max-seconds or --max-memory)"
+    )
     parser.add_argument(
         "--memory", type=app.size_in_bytes, help="that the process may hold, such as 4G (default: what is free)"
     )
@@ -113,7 +118,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise OptionError("Which model is to be used?", "Give -d DATASET -c CONFIGURATION, or --model FOLDER.")
     if _has_bounds(arguments):
         _check_bounds(arguments)
-    if arguments.workers < 0:
+    if (arguments.workers or 0) < 0:
         raise OptionError(f"--workers must be at least 0, not {arguments.workers}.")
 
 
@@ -155,10 +160,15 @@ def _has_bounds(arguments: argparse.Namespace) -> bool:
 
 
 def _within_bounds(results: Path, arguments: argparse.Namespace) -> Path:
-    """The best model within the bounds; the arguments then name its engine, its device and its folds."""
+    """The best model within the bounds; the arguments then name its engine, its device and its folds.
+
+    They also say to predict as was measured, no volume read before its turn, and to keep the bound on memory.
+    """
     from autoseg.cli.model_selection import best_measured
     from autoseg.evaluation.trade_off import Bounds
+    from autoseg.runtime import use_threads
 
+    use_threads(arguments.threads)  # first: those of the measurement are held against it
     bounds = Bounds(arguments.max_seconds, arguments.max_memory)
     choices = {name: getattr(arguments, name) for name in ("trainer", "backend", "precision")}
     choices["device"] = arguments.device.partition(":")[0]  # another GPU of this machine is no other device
@@ -167,6 +177,9 @@ def _within_bounds(results: Path, arguments: argparse.Namespace) -> Path:
     arguments.backend, arguments.precision = chosen.backend, chosen.precision
     arguments.device = chosen.device if arguments.device == "auto" else arguments.device
     arguments.folds = list(chosen.folds)
+    arguments.workers = arguments.workers or 0
+    if chosen.device == "cpu":  # of a GPU its own memory was measured
+        arguments.memory = arguments.memory or arguments.max_memory
     measured = (
         f"Dice {chosen.dice.mean:.4f}, {chosen.seconds_per_case:.2f} s per case, {chosen.peak_bytes / 1024**2:.0f}M"
     )
@@ -260,7 +273,8 @@ def _limit(ensemble: Ensemble, cases: Sequence[Case], arguments: argparse.Namesp
 
     channels = len(ensemble.models[0].files.channel_names)
     sources = {case.id: source_of(case, channels) for case in cases}
-    limit = replace(Limit.now(arguments.memory, ensemble.chains), waiting=arguments.workers)
+    ahead = 1 if arguments.workers is None else arguments.workers
+    limit = replace(Limit.now(arguments.memory, ensemble.chains), waiting=ahead)
     wanted = ensemble.wanted(keep_probabilities=arguments.save_probabilities)
     return limit_for_cases(ensemble.chains, sources, wanted, limit, cleans=bool(ensemble.rules))
 
