@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from autoseg.compression.int8 import PATCHES, answer_to_phantom, calibrate, check_installed
+from autoseg.compression.int8 import PATCHES, answer_to_phantom, calibrate, check_installed, halved_grids
 from autoseg.compression.options import CompressionOptions
 from autoseg.compression.quantization import QuantizationOptions, bake, quantize
 from autoseg.compression.rounded_maps import WEIGHT_LEVELS, round_maps
@@ -80,7 +80,7 @@ class Int8Step:
         """Train with the rounding of int8; weights that lie on levels already keep those, and so their small file."""
         torch.manual_seed(settings.seed)
         network = load_whole_network(source, device=settings.device)
-        quantize(network, QuantizationOptions(WEIGHT_LEVELS), stored_grids(source))
+        quantize(network, QuantizationOptions(WEIGHT_LEVELS), halved_grids(network) | stored_grids(source))
         patches = plain_patches(task, settings)
         round_maps(network, (patch.to(settings.device, memory_format=memory_format(task.stage)) for patch in patches))
         result = trained(task, settings, network, Additions((), teacher_of(teacher, task, settings, self.options)))

@@ -17,16 +17,22 @@ from typing import Any
 import torch
 from torch import nn
 
+from autoseg.compression.quantization import best_ranges
+from autoseg.compression.weights import convolution_weights
 from autoseg.errors import OptionError
 from autoseg.inference.backends import EngineOptions, find_backend
 from autoseg.inference.backends.openvino import converted, imported, write_openvino
 from autoseg.inference.backends.probe import ProbeRequest, lone_phantom, sampled
+from autoseg.networks.levels import Grid
 from autoseg.plans import Ints
+from autoseg.runtime.precision import has_int8_instructions
 
 INSTALL = 'python -m pip install -c constraints.txt -e ".[int8]"'
 PACKAGES = ("openvino", "nncf")
 PATCHES = 64
 """By which a network is calibrated; more take longer, all of them are held in memory."""
+FIRST_LEVELS = 127
+"""Of the weights of the convolution that reads the image, where sums in 16 bits might saturate: half of int8's."""
 
 
 def is_installed() -> bool:
@@ -66,6 +72,7 @@ def _quantized(model: Any, images: list[Any]) -> Any:
 
     logging.setLoggerClass(usual_class)  # which the import replaces for everybody
     logging.getLogger("nncf").setLevel(logging.ERROR)  # its own set_log_level also reaches handlers of others
+    halved = nncf.OverflowFix.DISABLE if has_int8_instructions() else nncf.OverflowFix.FIRST_LAYER
     with contextlib.redirect_stdout(io.StringIO()):  # a bar per pass over the patches
         return nncf.quantize(
             model,
@@ -73,7 +80,19 @@ def _quantized(model: Any, images: list[Any]) -> Any:
             preset=nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
             subset_size=len(images),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=halved),
         )
+
+
+def halved_grids(network: nn.Module) -> dict[str, Grid]:
+    """The levels, by name of the weight, that calibrate() has fewer of on this machine: FIRST_LEVELS, or none at all.
+
+    network: any that build_network gives, or a SharedNetwork: their first convolution reads the image.
+    """
+    if has_int8_instructions():
+        return {}
+    name, weight = next(iter(convolution_weights(network).items()))
+    return {name: Grid(FIRST_LEVELS, best_ranges(weight.detach().cpu().numpy(), FIRST_LEVELS, 0))}
 
 
 def answer_to_phantom(network: nn.Module, path: Path, patch_size: Ints) -> tuple[float, ...]:

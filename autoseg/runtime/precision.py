@@ -78,11 +78,20 @@ def _wanted(wanted: str, device: str) -> str:
 
 def has_bf16_instructions() -> bool:
     """Whether this CPU multiplies bf16 numbers itself; emulated, they are slower than fp32."""
+    return bool(_instructions() & {"amx_bf16", "avx512_bf16", "bf16"})
+
+
+def has_int8_instructions() -> bool:
+    """Whether this CPU adds up products of int8 numbers in 32 bits; others do so in 16, which can saturate."""
+    return bool(_instructions() & {"amx_int8", "avx512_vnni", "avx_vnni", "asimddp"})
+
+
+def _instructions() -> set[str]:
+    """What the system tells of the processors, word by word; nothing where it tells nothing."""
     try:
-        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+        return set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:
-        return False
-    return bool(flags & {"amx_bf16", "avx512_bf16", "bf16"})
+        return set()
 
 
 def probe_request(spec: NetworkSpec, patch_size: Sequence[int], batch_size: int) -> ProbeRequest:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from autoseg.compression.int8 import calibrate
+from autoseg.compression.int8 import FIRST_LEVELS, calibrate, halved_grids
 from autoseg.compression.quantization import QuantizationOptions, Rounded, bake, quantize
 from autoseg.compression.rounded_maps import WEIGHT_LEVELS, RoundedMaps, round_maps
+from autoseg.compression.weights import convolution_weights
 from autoseg.errors import OptionError
 from autoseg.inference.backends import EngineOptions, find_backend
+from autoseg.inference.backends.openvino import imported
 from autoseg.inference.backends.probe import ProbeRequest, phantom, relative_error, seasoned_network
 from autoseg.plans import LevelSpec, NetworkSpec
 
@@ -98,6 +101,40 @@ def test_it_is_as_rough_as_int8_is(tmp_path: Path) -> None:
         plain, aware = network(patches[0]), rounded(patches[0])
     found = engine(patches[0])
     assert 0.4 < relative_error(aware, plain) / relative_error(found, plain) < 2.5
+
+
+def int8_weights(path: Path) -> dict[tuple[int, ...], np.ndarray]:
+    """The weights of convolutions in a file of OpenVINO's, in floats, by their shape: all of SPEC's differ."""
+    operations = imported().Core().read_model(path).get_ordered_ops()
+    kinds = ("Convolution", "ConvolutionBackpropData")
+    weights = [folded(one.input_value(1).get_node()) for one in operations if one.get_type_name() in kinds]
+    return {weight.shape: weight for weight in weights}
+
+
+def folded(node: Any) -> np.ndarray:
+    if node.get_type_name() == "Constant":
+        return np.asarray(node.data, dtype=np.float64)
+    compute = {"Convert": np.asarray, "Subtract": np.subtract, "Multiply": np.multiply}[node.get_type_name()]
+    return compute(*(folded(node.input_value(number).get_node()) for number in range(node.get_input_size())))
+
+
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_the_levels_of_weights_are_those_that_int8_computes_with(
+    has_instructions: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoseg.compression.int8.has_int8_instructions", lambda: has_instructions)
+    network = seasoned_network(SPEC)
+    quantize(network, QuantizationOptions(WEIGHT_LEVELS), halved_grids(network))
+    grids = bake(network)
+    calibrate(network, phantom(ProbeRequest((), SPEC, PATCH, 4, 1)).split(1), PATCH, tmp_path / "int8.xml")
+    learnt = {name: weight.detach().double().numpy() for name, weight in convolution_weights(network).items()}
+    found = int8_weights(tmp_path / "int8.xml")
+    assert len(found) == len(learnt) == 5
+    for name, weight in learnt.items():
+        computed, inner = found[weight.shape], np.ones(weight.shape, dtype=bool)
+        if grids[name].levels == FIRST_LEVELS:  # the end is half a step beyond the last one; the factor is the norm's
+            computed, inner = computed * 63.5 / 63, np.abs(weight) < 0.999 * grids[name].aligned(weight.ndim)
+        np.testing.assert_allclose(computed[inner], weight[inner], rtol=1e-5, atol=1e-9, err_msg=name)
 
 
 def test_without_patches_or_levels_nothing_is_rounded() -> None:

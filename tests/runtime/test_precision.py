@@ -107,6 +107,22 @@ def test_request_names_each_layer_once_with_edges_cut() -> None:
     assert request.patch_size == (64, 64, 64)
 
 
+@pytest.mark.parametrize(
+    ("told", "has_bf16", "has_int8"),
+    [
+        ("flags : avx512f avx512_vnni", False, True),
+        ("flags : avx_vnni", False, True),
+        ("flags : amx_bf16 amx_int8", True, True),
+        ("flags : avx2 fma", False, False),
+    ],
+)
+def test_instructions_are_those_that_the_system_tells(
+    told: str, has_bf16: bool, has_int8: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pathlib.Path.read_text", lambda *path, **options: told)
+    assert (precision.has_bf16_instructions(), precision.has_int8_instructions()) == (has_bf16, has_int8)
+
+
 def test_cpu_without_bf16_takes_fp32_unprobed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "has_bf16_instructions", lambda: False)
     monkeypatch.setattr(precision, "run_probe", lambda request: pytest.fail("was probed"))

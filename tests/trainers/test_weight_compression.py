@@ -150,14 +150,18 @@ def test_one_volume_is_predicted_by_what_was_measured_with_int8(
 AWARE = ["--quantization-aware", "--int8-tolerance", 1]
 
 
-def test_int8_may_be_learnt(root: Path, full: Path) -> None:
+@pytest.mark.parametrize(("has_instructions", "levels"), [(False, {127, 255}), (True, {255})])
+def test_int8_may_be_learnt(
+    root: Path, full: Path, monkeypatch: pytest.MonkeyPatch, has_instructions: bool, levels: set[int]
+) -> None:
+    monkeypatch.setattr("autoseg.compression.int8.has_int8_instructions", lambda: has_instructions)
     fold = compress("int8", *AWARE, "--restart", root=root)
     weights = fold / "model.safetensors"
     record = read_int8_record(weights)
     assert record is not None
     assert record.weights == checksum(weights) != checksum(full / "model.safetensors")
     assert len(find_int8([weights])) == 1
-    assert {grid.levels for grid in stored_grids(weights).values()} == {255}
+    assert {grid.levels for grid in stored_grids(weights).values()} == levels
     assert weights.stat().st_size < 0.4 * (full / "model.safetensors").stat().st_size
     assert not list(fold.parent.rglob("quantization_aware.safetensors"))
     assert not list(fold.parent.rglob("checkpoint*"))
