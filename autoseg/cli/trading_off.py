@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -151,15 +151,16 @@ class TradingOff:
         return self.folder / "predicted" / entrant.name
 
     def _measured(self, entrant: Entrant) -> Measured | None:
-        """What an entrant costs, not what it is worth: what is on disk, where nothing changed since, else anew.
+        """What an entrant costs, not what it is worth: seconds and memory as before, where nothing changed since.
 
         None where its engine cannot do it.
         """
         path = self._predicted(entrant) / MEASURED
         now = self._made_from(entrant)
         before = _kept(path)
+        costs = asdict(model_costs(entrant.files, entrant.candidate.precision, PredictionOptions()))
         if before is not None and before.made_from == now:
-            return before
+            return replace(before, **costs)
         shutil.rmtree(path.parent, ignore_errors=True)
         words = self._words(entrant)
         print(f"\n$ autoseg_predict {' '.join(words)}", flush=True)
@@ -169,7 +170,6 @@ class TradingOff:
             LOGGER.warning("%s by %s is left out: %s", entrant.model, entrant.candidate, error)
             return None
         seconds = read_artefact(Manifest, path.with_name(MANIFEST), remedy="Predict again.").seconds
-        costs = model_costs(entrant.files, entrant.candidate.precision, PredictionOptions())
         measured = Measured(
             kind=entrant.kind,
             model=entrant.model,
@@ -180,9 +180,7 @@ class TradingOff:
             device=self.device,
             dice=UNSCORED,
             difference=None,
-            bytes=costs.bytes,
-            parameters=costs.parameters,
-            multiply_adds=costs.multiply_adds,
+            **costs,
             seconds_per_case=sum(seconds.values()) / len(seconds),
             peak_bytes=answer.peak_bytes,
             networks=networks_checksum(entrant.files, entrant.candidate.precision),

@@ -24,8 +24,8 @@ class Measured:
 
     kind: full, pruned, ..., with the tag and the step, if any. model: its folder below the dataset's results;
     folds: of it. device: that computed, cpu or cuda. dice: the mean over classes, with its interval over cases.
-    difference: of it to the first model, over the same cases; None for the first. bytes: of the files that are
-    computed with, parameters: of the networks in them. multiply_adds: of a case of median size, over all windows,
+    difference: of it to the first model, over the same cases; None for the first. bytes: of the networks' files that
+    prediction opens, parameters: of the networks. multiply_adds: of a case of median size, over all windows,
     flips and folds. seconds_per_case, peak_bytes: measured, of a process that predicts the cases with the plan's
     flips and the usual overlap; the latter of the GPU's memory where that computes. networks: checksum of the
     files. made_from: of all that this depends on.

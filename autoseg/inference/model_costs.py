@@ -19,7 +19,7 @@ INT8 = "int8"
 
 @dataclass(frozen=True)
 class ModelCosts:
-    """bytes: of the files that are computed with. parameters: of the networks; what organs share counts once.
+    """bytes: of the networks' files that prediction opens. parameters: of the networks; what organs share counts once.
 
     multiply_adds: of a case of median size, over all windows, flips, organs and folds.
     """
@@ -30,14 +30,14 @@ class ModelCosts:
 
 
 def model_costs(files: ModelFiles, precision: str, options: PredictionOptions) -> ModelCosts:
-    """The costs of a model with its networks as they are, or in int8."""
+    """The costs of a model with its networks as they are, or in int8, where those in floats are opened, too."""
     networks = {path for paths in files.weights for path in paths}
-    computed = int8_parts(files) if precision == INT8 else networks
+    opened = networks | (int8_parts(files) if precision == INT8 else set())
     work = sum(
         len(paths) * _multiply_adds(files, stage, options)
         for stage, paths in zip(files.stages, files.weights, strict=True)
     )
-    return ModelCosts(sum(path.stat().st_size for path in computed), sum(map(count_weights, networks)), work)
+    return ModelCosts(sum(path.stat().st_size for path in opened), sum(map(count_weights, networks)), work)
 
 
 def has_int8(files: ModelFiles) -> bool:

@@ -21,6 +21,7 @@ from autoseg.inference.backends import EngineOptions, choice, find_backend
 from autoseg.inference.backends.openvino import imported
 from autoseg.inference.backends.probe import Candidate, ProbeRequest, answer, phantom, relative_error, seasoned_network
 from autoseg.inference.calibration import Int8Record, find_int8, int8_files, read_int8_record, write_int8_record
+from autoseg.inference.model_costs import model_costs
 from autoseg.inference.model_files import read_model_files
 from autoseg.inference.predictor import PredictionOptions
 from autoseg.io import Volume
@@ -140,6 +141,21 @@ def test_a_model_predicts_in_int8(model: Path) -> None:
     assert [(one.backend, one.precision) for one in found.choices] == [("openvino", "int8")]
     labels, exact = (one.predict_volume(volume).array for one in (found, load_model(model, backend="torch")))
     assert 0.8 < (labels == exact).mean() < 1
+
+
+@pytest.mark.usefixtures("here")
+def test_its_size_is_of_all_the_files_that_prediction_needs(model: Path) -> None:
+    files = read_model_files(model)
+    ((weights,),) = files.weights
+    needed = [weights, *int8_files(weights)]
+    assert model_costs(files, "int8", PredictionOptions()).bytes == sum(path.stat().st_size for path in needed)
+    assert model_costs(files, "fp32", PredictionOptions()).bytes == weights.stat().st_size
+    for path in needed:
+        away = path.rename(path.with_suffix(".away"))
+        with pytest.raises(FileError):
+            load_model(model, precision="int8", device="cpu")
+        away.rename(path)
+    assert load_model(model, precision="int8", device="cpu").choices[0].precision == "int8"
 
 
 def test_auto_tries_it_where_it_was_accepted(model: Path) -> None:
