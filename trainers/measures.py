@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.compression.latency import Latency, measured_latency
+from autoseg.compression.latency import measured_latency
 from autoseg.compression.report import REPORT, STEPS, CompressionReport, NetworkMeasure, StepReport
 from autoseg.errors import OptionError, ResourceError
 from autoseg.files import checksum, read_artefact, to_json, write_json
@@ -43,22 +43,23 @@ class StepMeasures:
                 self._files(stage, self.source if not i else self.steps / step.name) for i, step in enumerate(made)
             ]
             specs = [read_spec(paths[0]) for paths in files]
-            latency = self._latency(stage, specs)
+            seconds, engines[stage.network_name] = self._seconds(stage, specs)
             for number, (spec, paths) in enumerate(zip(specs, files, strict=True)):
-                seconds = latency.seconds[number] if latency else None
-                networks[number][stage.network_name] = measure(spec, stage, paths, seconds)
-            engines[stage.network_name] = latency.engine if latency else "not measured"
+                networks[number][stage.network_name] = measure(spec, stage, paths, seconds.get(spec))
         return tuple(replace(step, networks=found) for step, found in zip(made, networks, strict=True)), engines
 
     def _files(self, stage: StagePlan, folder: Path) -> list[Path]:
         place = replace(self.job, folder=folder).stage_folder(stage)
         return [place / f"fold_{name}" / WEIGHTS for name in self.job.fold_names]
 
-    def _latency(self, stage: StagePlan, specs: list[NetworkSpec]) -> Latency | None:
+    def _seconds(self, stage: StagePlan, specs: Sequence[NetworkSpec]) -> tuple[dict[NetworkSpec, float], str]:
+        """Per patch, by spec, each measured once: all engines lie in one process. And which engine it was."""
+        distinct = list(dict.fromkeys(specs))
         try:
-            return measured_latency(stage, specs, device=StageTraining(self.job, stage).settings.device)
+            latency = measured_latency(stage, distinct, device=StageTraining(self.job, stage).settings.device)
         except (OptionError, ResourceError):
-            return None
+            return {}, "not measured"
+        return dict(zip(distinct, latency.seconds, strict=True)), latency.engine
 
 
 def measure(spec: NetworkSpec, stage: StagePlan, files: Sequence[Path], seconds: float | None) -> NetworkMeasure:

@@ -35,7 +35,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_phantom_dataset(root / "raw" / NAME, cases=5, test_cases=2, shape=(16, 16, 16))
     small = ["--base-filters", 8, "--pooling", 2, "--patch-size", "16,16,16", "--device", "cpu", "--budget", "60s"]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("trainers.measures.measured_latency", lambda stage, specs, *, device: Latency((1.0, 1.0), ""))
+        patched.setattr(
+            "trainers.measures.measured_latency", lambda stage, specs, *, device: Latency((1.0,) * len(specs), "")
+        )
         patched.setattr("autoseg.inference.backends.choice.has_bf16_instructions", lambda: False)
         patched.setattr(
             "autoseg.cli.trading_off.predicted", lambda words: measured_prediction.answer(PredictionRequest(words))
