@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoseg.compression.latency import measured_latency
+from autoseg.compression.latency import INT8_ENGINE, measured_latency
 from autoseg.compression.report import REPORT, STEPS, CompressionReport, NetworkMeasure, StepReport
 from autoseg.errors import OptionError, ResourceError
 from autoseg.files import checksum, read_artefact, to_json, write_json
+from autoseg.inference.calibration import find_int8
 from autoseg.inference.model_files import WEIGHTS
 from autoseg.networks.cost import network_cost
 from autoseg.networks.storage import count_weights, read_spec
@@ -21,6 +23,42 @@ from trainers.stage import StageTraining
 
 if TYPE_CHECKING:
     from trainers.compressing import Chain
+
+
+@dataclass(frozen=True)
+class NetworkFiles:
+    """What prediction opens of a network.
+
+    weights: of each fold. int8: by organ the forms of all folds, none where one was not accepted.
+    """
+
+    weights: tuple[Path, ...]
+    int8: tuple[tuple[str, ...], ...]
+
+    @cached_property
+    def spec(self) -> NetworkSpec:
+        """Its structure."""
+        return read_spec(self.weights[0])
+
+    @property
+    def form(self) -> str | None:
+        """In int8, of the first organ and fold; None unless every organ has one."""
+        return self.int8[0][0] if all(self.int8) else None
+
+    @property
+    def bytes(self) -> int:
+        """The mean over folds."""
+        structures = [Path(file) for organ in self.int8 for file in organ]
+        files = [*self.weights, *structures, *(path.with_suffix(".bin") for path in structures)]
+        return round(sum(path.stat().st_size for path in files) / len(self.weights))
+
+
+@dataclass(frozen=True)
+class Time:
+    """Seconds per patch, and the engine that took them; None where nothing was measured."""
+
+    seconds: float | None
+    engine: str | None
 
 
 @dataclass(frozen=True)
@@ -42,31 +80,37 @@ class StepMeasures:
             files = [
                 self._files(stage, self.source if not i else self.steps / step.name) for i, step in enumerate(made)
             ]
-            specs = [read_spec(paths[0]) for paths in files]
-            seconds, engines[stage.network_name] = self._seconds(stage, specs)
-            for number, (spec, paths) in enumerate(zip(specs, files, strict=True)):
-                networks[number][stage.network_name] = measure(spec, stage, paths, seconds.get(spec))
+            times, engines[stage.network_name] = self._times(stage, files)
+            for found, one, time in zip(networks, files, times, strict=True):
+                found[stage.network_name] = measure(one, stage, time)
         return tuple(replace(step, networks=found) for step, found in zip(made, networks, strict=True)), engines
 
-    def _files(self, stage: StagePlan, folder: Path) -> list[Path]:
+    def _files(self, stage: StagePlan, folder: Path) -> NetworkFiles:
         place = replace(self.job, folder=folder).stage_folder(stage)
-        return [place / f"fold_{name}" / WEIGHTS for name in self.job.fold_names]
+        weights = tuple(place / f"fold_{name}" / WEIGHTS for name in self.job.fold_names)
+        forms = tuple(find_int8(weights, organ=one.shared_as) for one in self.job.plans.sharing(stage))
+        return NetworkFiles(weights, tuple(tuple(one.file for one in organ) for organ in forms))
 
-    def _seconds(self, stage: StagePlan, specs: Sequence[NetworkSpec]) -> tuple[dict[NetworkSpec, float], str]:
-        """Per patch, by spec, each measured once: all engines lie in one process. And which engine it was."""
-        distinct = list(dict.fromkeys(specs))
+    def _times(self, stage: StagePlan, files: Sequence[NetworkFiles]) -> tuple[list[Time], str]:
+        """Of each network, one per structure: all engines lie in one process. And the engine that computed floats."""
+        device = StageTraining(self.job, stage).settings.device
+        timed: list[NetworkSpec | str] = [one.form if one.form and device == "cpu" else one.spec for one in files]
+        distinct = list(dict.fromkeys((files[0].spec, *timed)))
         try:
-            latency = measured_latency(stage, distinct, device=StageTraining(self.job, stage).settings.device)
+            latency = measured_latency(stage, distinct, device=device)
         except (OptionError, ResourceError):
-            return {}, "not measured"
-        return dict(zip(distinct, latency.seconds, strict=True)), latency.engine
+            return [Time(None, None) for _ in files], "not measured"
+        known = {
+            one: Time(seconds, INT8_ENGINE if isinstance(one, str) else latency.engine)
+            for one, seconds in zip(distinct, latency.seconds, strict=True)
+        }
+        return [known[one] for one in timed], latency.engine
 
 
-def measure(spec: NetworkSpec, stage: StagePlan, files: Sequence[Path], seconds: float | None) -> NetworkMeasure:
+def measure(files: NetworkFiles, stage: StagePlan, time: Time) -> NetworkMeasure:
     """A network of a stage, or of those that share it, as it lies in the files of its folds."""
-    work = network_cost(spec, stage.patch_size, 1).multiply_adds
-    size = round(sum(path.stat().st_size for path in files) / len(files))
-    return NetworkMeasure(count_weights(files[0]), work, size, seconds)
+    work = network_cost(files.spec, stage.patch_size, 1).multiply_adds
+    return NetworkMeasure(count_weights(files.weights[0]), work, files.bytes, time.seconds, time.engine)
 
 
 def write_report(chain: Chain, measures: StepMeasures, made: Sequence[StepReport], good: StepReport) -> None:

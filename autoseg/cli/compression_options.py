@@ -55,7 +55,9 @@ def add_compression_options(group: argparse._ArgumentGroup) -> None:
         help="the ratio holds per layer or overall",
     )
     group.add_argument("--granularity", type=int, metavar="N", help="widths become multiples of it (8; the thesis: 1)")
-    group.add_argument("--target-latency", type=_seconds_bound, metavar="BOUND", help="per patch: 0.5x, 80ms, 0.1s")
+    group.add_argument(
+        "--target-latency", type=_seconds_bound, metavar="BOUND", help="per patch, in floats: 0.5x, 80ms, 0.1s"
+    )
     group.add_argument(
         "--target-size", dest="target_bytes", type=_bytes_bound, metavar="BOUND", help="of a network: 0.3x, 1M, 500K"
     )

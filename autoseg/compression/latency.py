@@ -11,31 +11,48 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autoseg.errors import ResourceError
 from autoseg.files import from_json, to_json
 from autoseg.plans import Ints, NetworkSpec, StagePlan
 from autoseg.runtime.child import ChildError, answer_of
 
+if TYPE_CHECKING:
+    from autoseg.inference.backends import Engine
+
 ROUNDS = 7
 LONGEST_SECONDS = 20.0
 PLENTY_OF_WINDOWS = 1e6  # so many that measuring the engines pays
 MEASURE = ("-m", "autoseg.compression.latency")
 TIMEOUT_SECONDS = 600.0
+INT8_BACKEND = "openvino"
+INT8_ENGINE = f"{INT8_BACKEND} int8"
 
 
 @dataclass(frozen=True)
 class LatencyRequest:
-    """What is to be measured: networks by one engine, in batches of batch_size patches."""
+    """What is to be measured: networks by one engine, in batches of batch_size patches.
 
-    networks: tuple[NetworkSpec, ...]
+    networks: the full one first; those in int8, which OpenVINO computes on a CPU, by their files.
+    """
+
+    networks: tuple[NetworkSpec | str, ...]
     backend: str
     precision: str
     patch_size: Ints
     batch_size: int
     threads: int
     device: str
+
+    @property
+    def full(self) -> NetworkSpec:
+        """The first network: all of them have its inputs and outputs."""
+        first = self.networks[0]
+        assert isinstance(first, NetworkSpec)
+        return first
 
 
 @dataclass(frozen=True)
@@ -47,16 +64,16 @@ class LatencyAnswer:
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds per patch of the networks that were asked about, and by which engine."""
+    """Seconds per patch of the networks that were asked about, and by which engine; in int8 that is INT8_ENGINE."""
 
     seconds: tuple[float, ...]
     engine: str
 
 
-def measured_latency(stage: StagePlan, networks: Sequence[NetworkSpec], *, device: str) -> Latency:
-    """Seconds per patch of a stage's networks, by the engine that prediction would take for the first of them.
+def measured_latency(stage: StagePlan, networks: Sequence[NetworkSpec | str], *, device: str) -> Latency:
+    """Seconds per patch of a stage's networks, those in floats by the engine that prediction would take for the first.
 
-    Raises ResourceError where the engine fails.
+    networks: as in LatencyRequest. Raises ResourceError where an engine fails.
     """
     import torch
 
@@ -64,33 +81,28 @@ def measured_latency(stage: StagePlan, networks: Sequence[NetworkSpec], *, devic
     from autoseg.inference.predictor import usual_batch_size
     from autoseg.runtime import choose_precision
 
-    batch, threads, full = usual_batch_size(stage, device), torch.get_num_threads(), networks[0]
+    batch, threads = usual_batch_size(stage, device), torch.get_num_threads()
+    request = LatencyRequest(tuple(networks), "torch", "fp32", stage.patch_size, batch, threads, device)
     if device == "cpu":
-        choice = choose(Task(full, stage.patch_size, batch, threads, PLENTY_OF_WINDOWS))
-        backend, precision = choice.backend, choice.precision
+        choice = choose(Task(request.full, stage.patch_size, batch, threads, PLENTY_OF_WINDOWS))
+        request = replace(request, backend=choice.backend, precision=choice.precision)
     else:
-        backend = "torch"
-        precision = choose_precision(full, stage.patch_size, stage.batch_size, device=device, wanted="auto")
-    request = LatencyRequest(tuple(networks), backend, precision, stage.patch_size, batch, threads, device)
+        found = choose_precision(request.full, stage.patch_size, stage.batch_size, device=device, wanted="auto")
+        request = replace(request, precision=found)
     try:
         answer = answer_of(MEASURE, request, LatencyAnswer, timeout_seconds=TIMEOUT_SECONDS)
     except ChildError as error:
         raise ResourceError(f"The latency of {stage.name} could not be measured: {error}.") from error
-    return Latency(answer.seconds, f"{backend} {precision}")
+    return Latency(answer.seconds, f"{request.backend} {request.precision}")
 
 
 def answer(request: LatencyRequest) -> LatencyAnswer:
     """Measure in this process; the first round, in which engines get ready, is not counted."""
     import torch
 
-    from autoseg.inference.backends import EngineOptions, find_backend
-    from autoseg.inference.backends.probe import seasoned_network
-
     torch.set_num_threads(request.threads)
-    options = EngineOptions(request.patch_size, request.precision, request.threads, device=request.device)
-    backend = find_backend(request.backend)
-    engines = [backend.compile(seasoned_network(spec), options) for spec in request.networks]
-    shape = (request.batch_size, request.networks[0].in_channels, *request.patch_size)
+    engines = [_engine(network, request) for network in request.networks]
+    shape = (request.batch_size, request.full.in_channels, *request.patch_size)
     batch = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(request.device)
     seconds: list[list[float]] = [[] for _ in engines]
     started = time.perf_counter()
@@ -103,6 +115,17 @@ def answer(request: LatencyRequest) -> LatencyAnswer:
         if number > 1 and time.perf_counter() - started > LONGEST_SECONDS:
             break
     return LatencyAnswer(tuple(statistics.median(found) for found in seconds))
+
+
+def _engine(network: NetworkSpec | str, request: LatencyRequest) -> Engine:
+    from autoseg.inference.backends import EngineOptions, find_backend
+    from autoseg.inference.backends.probe import seasoned_network
+
+    options = EngineOptions(request.patch_size, request.precision, request.threads, device=request.device)
+    if isinstance(network, NetworkSpec):
+        return find_backend(request.backend).compile(seasoned_network(network), options)
+    options = replace(options, precision="int8", calibrated=Path(network))
+    return find_backend(INT8_BACKEND).compile(seasoned_network(request.full), options)
 
 
 def main() -> None:

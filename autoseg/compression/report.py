@@ -14,14 +14,16 @@ STEPS = "steps"
 class NetworkMeasure:
     """One network of a stage.
 
-    multiply_adds: of a forward pass over one patch. bytes: of the file, the mean over folds. seconds_per_patch: on the
-    machine that made the report, beside the others of its stage; None where nothing was measured.
+    multiply_adds: of a forward pass over one patch. bytes: of the files that prediction opens, those in int8 among them
+    where that was accepted, the mean over folds. seconds_per_patch: on the machine that made the report, beside the
+    others of its stage, by this engine: in int8 where that was accepted; both None where nothing was measured.
     """
 
     parameters: int
     multiply_adds: int
     bytes: int
     seconds_per_patch: float | None = None
+    engine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class CompressionReport:
 
     source: the folder of the model that it was made from, below the one that both lie in, or its name where it lies
     elsewhere, and made_from the checksums of its networks by file.
-    chosen: the name of the step that became the model. engines: by stage, what seconds were measured with. steps: the
+    chosen: the name of the step that became the model. engines: by stage, what floats were measured with. steps: the
     uncompressed model first, then every step that was made, also one that was not taken for its Dice.
     """
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from autoseg import load_model
+from autoseg.compression import latency
 from autoseg.compression.int8 import answer_to_phantom, calibrate
 from autoseg.errors import FileError, OptionError
 from autoseg.exporting.folder import Export, export_model
-from autoseg.files import checksum
+from autoseg.files import checksum, from_json, to_json
 from autoseg.geometry import Geometry
 from autoseg.inference.backends import EngineOptions, choice, find_backend
 from autoseg.inference.backends.openvino import imported
@@ -68,6 +69,16 @@ def test_logits_are_near_those_of_the_network(calibrated: Path) -> None:
         expected = seasoned_network(SPEC)(batch)
     found = find_backend("openvino").compile(seasoned_network(SPEC), options)(batch)
     assert 1e-4 < relative_error(found, expected) < 0.2
+
+
+def test_its_latency_is_its_own(calibrated: Path) -> None:
+    request = latency.LatencyRequest((SPEC, str(calibrated)), "torch", "fp32", PATCH, 1, 1, "cpu")
+    assert from_json(latency.LatencyRequest, to_json(request), "a child process") == request
+    floats, int8 = latency.answer(request).seconds
+    assert floats > 0
+    assert int8 > 0
+    with pytest.raises(FileError, match="was made for windows"):
+        latency.answer(replace(request, patch_size=(8, 8, 8)))
 
 
 def test_weights_take_a_byte_each(calibrated: Path) -> None:

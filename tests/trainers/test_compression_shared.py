@@ -131,6 +131,9 @@ def test_all_methods_in_turn(root: Path, full: Path) -> None:
     organs = [stage for stage in read_plans(model / "plans.json").stages.values() if stage.region]
     forms = [find_int8([model / ORGANS], organ=stage.name) for stage in organs]
     assert all(len(form) == 1 for form in forms)
+    opened = [Path(form[0].file).with_suffix(ending) for form in forms for ending in (".xml", ".bin")]
+    told = json.loads((model / "compression.json").read_text())["steps"][-1]["networks"]["organs"]
+    assert told["bytes"] == sum(path.stat().st_size for path in [model / ORGANS, *opened])
     assert len({checksum(Path(form[0].file)) for form in forms} | {form[0].answer for form in forms}) > len(organs)
     assert load_network(model / ORGANS, organ=organs[0].name).spec == organs[0].network
     engines = predicts(root, model, "--precision", "int8")

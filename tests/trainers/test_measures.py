@@ -13,6 +13,8 @@ import pytest
 from autoseg.compression.latency import Latency
 from autoseg.compression.report import NetworkMeasure, StepReport
 from autoseg.data.folds import Fold
+from autoseg.files import checksum
+from autoseg.inference.calibration import Int8Record, int8_files, read_int8_record, write_int8_record
 from autoseg.networks import build_network
 from autoseg.networks.storage import load_network, save_network
 from autoseg.plans import NetworkSpec, StagePlan
@@ -43,11 +45,11 @@ def measures(tmp_path: Path, write_model, monkeypatch: pytest.MonkeyPatch) -> St
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[NetworkSpec]]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[NetworkSpec | str]]:
     """What was to be timed, each time; every network in turn takes a second more."""
-    found: list[Sequence[NetworkSpec]] = []
+    found: list[Sequence[NetworkSpec | str]] = []
 
-    def latency(stage: StagePlan, networks: Sequence[NetworkSpec], *, device: str) -> Latency:
+    def latency(stage: StagePlan, networks: Sequence[NetworkSpec | str], *, device: str) -> Latency:
         found.append(networks)
         return Latency(tuple(float(number) for number in range(1, len(networks) + 1)), "torch fp32")
 
@@ -55,15 +57,64 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[NetworkSpec]]:
     return found
 
 
+@pytest.fixture
+def forms(measures: StepMeasures) -> list[Path]:
+    """The files of the last step in int8, accepted."""
+    weights = measures.steps / "again" / WEIGHTS
+    model, values = int8_files(weights)
+    model.write_bytes(b"structure")
+    values.write_bytes(b"values")
+    record = Int8Record(checksum(weights), checksum(model), checksum(values), 4, 0.8, 0.8, 0.01, (1.0, 2.0))
+    write_int8_record(weights, record)
+    return [model, values]
+
+
 def networks_of(measures: StepMeasures) -> list[NetworkMeasure]:
     return [step.networks[STAGE] for step in measures.add_networks(MADE)[0]]
 
 
-def test_networks_of_one_structure_are_timed_once(measures: StepMeasures, asked: list[Sequence[NetworkSpec]]) -> None:
+def test_networks_of_one_structure_are_timed_once(
+    measures: StepMeasures, asked: list[Sequence[NetworkSpec | str]]
+) -> None:
     found = networks_of(measures)
     assert [len(networks) for networks in asked] == [2]
     assert [one.seconds_per_patch for one in found] == [1.0, 2.0, 2.0]
     assert found[0].parameters > found[1].parameters == found[2].parameters
+
+
+def test_a_network_in_int8_is_measured_as_prediction_takes_it(
+    measures: StepMeasures, asked: list[Sequence[NetworkSpec | str]], forms: list[Path]
+) -> None:
+    found = networks_of(measures)
+    assert [isinstance(one, str) for one in asked[0]] == [False, False, True]
+    assert asked[0][2] == str(forms[0])
+    assert [one.seconds_per_patch for one in found] == [1.0, 2.0, 3.0]
+    assert [one.engine for one in found] == ["torch fp32", "torch fp32", "openvino int8"]
+    assert found[2].bytes == found[1].bytes + len(b"structure") + len(b"values")
+
+
+def test_on_a_gpu_floats_are_timed(
+    measures: StepMeasures,
+    asked: list[Sequence[NetworkSpec | str]],
+    forms: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = SimpleNamespace(device="cuda")
+    monkeypatch.setattr("trainers.measures.StageTraining", lambda job, stage: SimpleNamespace(settings=settings))
+    assert [one.engine for one in networks_of(measures)] == ["torch fp32"] * 3
+    assert not any(isinstance(one, str) for one in asked[0])
+
+
+def test_int8_that_was_refused_is_no_part_of_it(
+    measures: StepMeasures, asked: list[Sequence[NetworkSpec | str]], forms: list[Path]
+) -> None:
+    weights = measures.steps / "again" / WEIGHTS
+    record = read_int8_record(weights)
+    assert record is not None
+    write_int8_record(weights, replace(record, dice_after=0.5))
+    found = networks_of(measures)
+    assert found[2].engine == "torch fp32"
+    assert found[2].bytes == weights.stat().st_size
 
 
 def test_an_engine_that_fails_leaves_the_other_measures(

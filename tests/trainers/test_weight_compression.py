@@ -12,7 +12,7 @@ import pytest
 from autoseg.compression.weights import convolution_weights, sparsity
 from autoseg.errors import OptionError
 from autoseg.files import checksum, write_text
-from autoseg.inference.calibration import find_int8, read_int8_record
+from autoseg.inference.calibration import find_int8, int8_files, read_int8_record
 from autoseg.inference.manifest import MANIFEST
 from autoseg.networks.storage import describe_stored, load_network, stored_grids
 from tests.commands import NAME, command, no_measuring, small_workspace
@@ -122,6 +122,9 @@ def test_int8_is_measured_and_recorded(root: Path, full: Path) -> None:
     assert record.dice_before is not None
     assert record.dice_after is not None
     assert record.patches == 4
+    opened = [weights, *int8_files(weights)]
+    (measured,) = report_of(fold)["steps"][-1]["networks"].values()
+    assert (measured["bytes"], measured["engine"]) == (sum(path.stat().st_size for path in opened), "openvino int8")
     summary = json.loads((fold / "summary.json").read_text())
     assert summary["mean_dice"] == pytest.approx(record.dice_after, abs=1e-6) if "mean_dice" in summary else True
     out = root / "out_int8"
