@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from autoseg.compression.latency import INT8_ENGINE, measured_latency
 from autoseg.compression.report import REPORT, STEPS, CompressionReport, NetworkMeasure, StepReport
+from autoseg.compression.weights import zeros_and_levels
 from autoseg.errors import OptionError, ResourceError
 from autoseg.files import checksum, read_artefact, to_json, write_json
 from autoseg.inference.calibration import find_int8
@@ -110,7 +111,9 @@ class StepMeasures:
 def measure(files: NetworkFiles, stage: StagePlan, time: Time) -> NetworkMeasure:
     """A network of a stage, or of those that share it, as it lies in the files of its folds."""
     work = network_cost(files.spec, stage.patch_size, 1).multiply_adds
-    return NetworkMeasure(count_weights(files.weights[0]), work, files.bytes, time.seconds, time.engine)
+    zeros, levels = zeros_and_levels(files.weights)
+    parameters = count_weights(files.weights[0])
+    return NetworkMeasure(parameters, work, files.bytes, time.seconds, time.engine, zeros, levels)
 
 
 def write_report(chain: Chain, measures: StepMeasures, made: Sequence[StepReport], good: StepReport) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from autoseg.cli.measured_prediction import predicted
 from autoseg.cli.model_selection import trained_models
 from autoseg.compression.report import REPORT, STEPS, CompressionReport
+from autoseg.compression.weights import zeros_and_levels
 from autoseg.data.folds import Fold, dataset_folds
 from autoseg.dataset import Dataset, read_dataset
 from autoseg.errors import AutosegError, FileError, OptionError
@@ -158,7 +159,9 @@ class TradingOff:
         path = self._predicted(entrant) / MEASURED
         now = self._made_from(entrant)
         before = _kept(path)
+        zeros, levels = zeros_and_levels({path for weights in entrant.files.weights for path in weights})
         costs = asdict(model_costs(entrant.files, entrant.candidate.precision, PredictionOptions()))
+        costs |= {"zeros": zeros, "levels": levels}
         if before is not None and before.made_from == now:
             return replace(before, **costs)
         shutil.rmtree(path.parent, ignore_errors=True)

@@ -16,7 +16,9 @@ class NetworkMeasure:
 
     multiply_adds: of a forward pass over one patch. bytes: of the files that prediction opens, those in int8 among them
     where that was accepted, the mean over folds. seconds_per_patch: on the machine that made the report, beside the
-    others of its stage, by this engine: in int8 where that was accepted; both None where nothing was measured.
+    others of its stage, by this engine: in int8 where that was accepted; both None where nothing was measured. zeros:
+    their share among the weights of convolutions in model.safetensors; None in a report of before that was told.
+    levels: that those weights lie on; None for floats.
     """
 
     parameters: int
@@ -24,6 +26,8 @@ class NetworkMeasure:
     bytes: int
     seconds_per_patch: float | None = None
     engine: str | None = None
+    zeros: float | None = None
+    levels: int | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from autoseg.files import read_artefact, write_json, write_text
 
 TRADE_OFF = "trade_off.json"
 MEGA = 1024**2
+FEW_ZEROS = 0.0005
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Measured:
     prediction opens, parameters: of the networks. multiply_adds: of a case of median size, over all windows,
     flips and folds. seconds_per_case, peak_bytes: measured, of a process that predicts the cases with the plan's
     flips and the usual overlap; the latter of the GPU's memory where that computes. networks: checksum of the
-    files. made_from: of all that this depends on.
+    files. made_from: of all that this depends on. zeros: their share among the weights of convolutions, levels: that
+    these lie on, None for floats; both as model.safetensors has them, whatever computes.
     """
 
     kind: str
@@ -47,6 +49,8 @@ class Measured:
     peak_bytes: int
     networks: str
     made_from: str
+    zeros: float | None = None
+    levels: int | None = None
 
     @property
     def engine(self) -> str:
@@ -150,12 +154,12 @@ def write_trade_off(folder: Path, trade_off: TradeOff) -> None:
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = ("bytes", "parameters", "multiply_adds", "seconds_per_case", "peak_bytes")
+    names = ("bytes", "parameters", "zeros", "levels", "multiply_adds", "seconds_per_case", "peak_bytes")
     writer.writerow(("kind", "model", "backend", "precision", "dice", "dice_low", "dice_high", *names, "unbeaten"))
     front = unbeaten(trade_off.measured)
     for one in trade_off.measured:
         dice = ["" if value is None else value for value in (one.dice.mean, one.dice.low, one.dice.high)]
-        costs = [getattr(one, name) for name in names]
+        costs = ["" if getattr(one, name) is None else getattr(one, name) for name in names]
         writer.writerow((one.kind, one.model, one.backend, one.precision, *dice, *costs, int(one in front)))
     write_text(folder / "trade_off.csv", text.getvalue())
     draw_trade_off(folder / "trade_off.png", trade_off)
@@ -163,7 +167,7 @@ def write_trade_off(folder: Path, trade_off: TradeOff) -> None:
 
 
 def format_trade_off(trade_off: TradeOff) -> str:
-    """A line per model and engine; a star marks those that are not beaten."""
+    """A line per model and engine, with zeros and levels where any has them; a star marks those that are not beaten."""
     head = [
         "model",
         "engine",
@@ -171,6 +175,7 @@ def format_trade_off(trade_off: TradeOff) -> str:
         "to the first",
         "MB",
         "weights",
+        *_packed_columns(trade_off),
         "multiply-adds",
         "s/case",
         "peak",
@@ -180,11 +185,28 @@ def format_trade_off(trade_off: TradeOff) -> str:
     for one, title in zip(trade_off.measured, titles(trade_off.measured), strict=True):
         star = " *" if one in front else ""
         work = f"{one.multiply_adds / 1e9:.1f} G"
-        costs = [f"{one.bytes / MEGA:.2f}", f"{one.parameters / 1e6:.2f} M", work, f"{one.seconds_per_case:.2f}"]
+        size = [f"{one.bytes / MEGA:.2f}", f"{one.parameters / 1e6:.2f} M"]
+        packed = [told(one) for told in _packed_columns(trade_off).values()]
+        costs = [*size, *packed, work, f"{one.seconds_per_case:.2f}"]
         rows.append([f"{title}{star}", one.engine, *_dice(one), *costs, _size(one.peak_bytes)])
     *lines, _, last = aligned([head, *rows])
     remark = f"Means over {len(trade_off.cases)} cases. *: no other has its Dice at so few bytes, seconds and memory."
     return "\n".join([*lines, last, "", remark])
+
+
+def _packed_columns(trade_off: TradeOff) -> dict[str, Callable[[Measured], str]]:
+    """What fewer bits are due to, by the column's name: as text of a model."""
+    columns = {"zeros": _zeros, "levels": _levels}
+    return {name: told for name, told in columns.items() if any(told(one) != "-" for one in trade_off.measured)}
+
+
+def _zeros(one: Measured) -> str:
+    """In per cent; stray ones among floats are none."""
+    return "-" if one.zeros is None or one.zeros < FEW_ZEROS else f"{100 * one.zeros:.1f} %"
+
+
+def _levels(one: Measured) -> str:
+    return "-" if one.levels is None else str(one.levels)
 
 
 def _dice(one: Measured) -> list[str]:

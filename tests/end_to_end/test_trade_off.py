@@ -74,6 +74,8 @@ def test_every_model_is_measured_on_the_cases_that_it_has_not_seen(root: Path, m
         assert one["dice"]["mean"] == pytest.approx(summary["overall"]["dice"]["mean"], abs=1e-3)
         assert one["bytes"] == (results / one["model"] / "fold_0" / "model.safetensors").stat().st_size
     assert quantised["bytes"] < full["bytes"] / 3
+    assert (full["levels"], quantised["levels"]) == (None, 7)
+    assert full["zeros"] < 0.001 < quantised["zeros"] < 1
     assert (quantised["parameters"], quantised["multiply_adds"]) == (full["parameters"], full["multiply_adds"])
     assert full["difference"] is None
     assert quantised["difference"]["mean"] == pytest.approx(quantised["dice"]["mean"] - full["dice"]["mean"])
@@ -264,6 +266,7 @@ def test_steps_and_tagged_models_are_measured_too(root: Path, monkeypatch: pytes
     _, first, second, _ = found
     assert first["model"] == "threshold_pruning-two__plans__3d_fullres/steps/threshold_pruning_01"
     assert first["bytes"] > second["bytes"], "fewer zeros"
+    assert 0.2 < first["zeros"] < second["zeros"]
     usual = root / "results" / NAME / "comparisons" / "trade-off" / "trade_off.json"
     best = first | {"dice": first["dice"] | {"mean": 2.0}}
     write_json(usual, trade_off(root, "steps") | {"measured": [*found, best]})

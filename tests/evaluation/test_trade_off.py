@@ -116,6 +116,30 @@ def test_it_is_written_read_and_shown(tmp_path: Path) -> None:
     assert "Means over 3 cases" in table[-1]
 
 
+def test_zeros_and_levels_are_shown_where_any_model_has_them(tmp_path: Path) -> None:
+    sparse, rounded = replace(PRUNED, zeros=0.3125), replace(WORSE, zeros=0.04, levels=31)
+    stray = replace(FULL, zeros=1e-5)
+    heads = [
+        format_trade_off(TradeOff("plans", ("a",), {}, models)).splitlines()[0].split("weights")[1].split()[:-3]
+        for models in ((FULL, stray), (stray, sparse), (stray, sparse, rounded))
+    ]
+    assert heads == [[], ["zeros"], ["zeros", "levels"]]
+    trade_off = TradeOff("plans", ("a",), {}, (FULL, sparse, rounded))
+    rows = format_trade_off(trade_off).splitlines()[2:5]
+    assert [row.split(" M ")[1].split()[:4] for row in rows] == [
+        ["-", "-", "1.0", "G"],
+        ["31.2", "%", "-", "1.0"],
+        ["4.0", "%", "31", "1.0"],
+    ]
+    write_trade_off(tmp_path, trade_off)
+    lines = [line.split(",") for line in (tmp_path / "trade_off.csv").read_text().splitlines()]
+    assert [[line[lines[0].index(name)] for name in ("zeros", "levels")] for line in lines[1:]] == [
+        ["", ""],
+        ["0.3125", ""],
+        ["0.04", "31"],
+    ]
+
+
 SEVERAL = TradeOff("plans", ("a", "b", "c"), {}, (FULL, replace(FULL, configuration="2d"), PRUNED))
 
 

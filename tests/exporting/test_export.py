@@ -16,10 +16,14 @@ import torch
 
 from autoseg import load_model
 from autoseg.cli.export import main
+from autoseg.compression.allocation import layer_widths
+from autoseg.compression.channel_pruning import cut, strongest
+from autoseg.compression.criteria import score_weights
 from autoseg.compression.quantization import QuantizationOptions, bake, quantize
+from autoseg.compression.shared_coupling import network_groups
 from autoseg.compression.weights import convolution_weights
 from autoseg.geometry import Geometry
-from autoseg.io import Volume
+from autoseg.io import Volume, read_image
 from autoseg.locating.experience import Experience, Offset, OrganExperience, write_experience
 from autoseg.networks import build_network
 from autoseg.networks.storage import load_network, save_network
@@ -112,6 +116,40 @@ def test_normalisation_air_flips_transposition_thick_slices_and_rules(write_mode
     thick = Geometry(SHAPE, (5.5, 1.6, 1.4), (3.0, -4.0, 5.0))
     assert main([str(folder), "--format", "openvino", "-o", str(exported), "--flips", "3", "--overlap", "0.3"]) == 0
     assert agreement(folder, exported, thick, image(), flips=3, overlap=0.3) > 0.9999
+
+
+def make_smaller(folder: Path) -> None:
+    """A quarter of the filters cut, and the weights that are left on 31 levels."""
+    weights = folder / "fold_0" / "model.safetensors"
+    network = load_network(weights)
+    groups = network_groups(network)
+    widths = layer_widths(groups, 0.25, granularity=1)
+    pruned = cut(network, strongest(score_weights("magnitude", network, groups), widths))
+    quantize(pruned.network, QuantizationOptions(31))
+    save_network(weights, pruned.network, bake(pruned.network))
+    stages = read_plans(folder / "plans.json").stages
+    changed(folder, stages=stages | {"3d_fullres": replace(stages["3d_fullres"], network=pruned.spec)})
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+def test_labels_of_a_compressed_model_are_those_of_autoseg(kind: str, write_model, tmp_path: Path) -> None:
+    folder, exported = tmp_path / "model__3d_fullres", tmp_path / "exported"
+    write_model(folder)
+    make_smaller(folder)
+    assert main([str(folder), "--format", kind, "-o", str(exported)]) == 0
+    assert agreement(folder, exported, GEOMETRY, image()) > 0.9999
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+def test_labels_of_a_real_case_are_those_of_autoseg(kind: str, write_model, tmp_path: Path, test_data: Path) -> None:
+    folder, exported = tmp_path / "model__3d_fullres", tmp_path / "exported"
+    write_model(folder)
+    make_smaller(folder)
+    changed(folder, channels=(ChannelPlan("MR", "zscore", read_plans(folder / "plans.json").channels[0].statistics),))
+    case = read_image([min((test_data / "Task04_Hippocampus" / "imagesTs").glob("hippocampus_*.nii.gz"))])
+    assert main([str(folder), "--format", kind, "-o", str(exported)]) == 0
+    assert agreement(folder, exported, case.geometry, case.array) > 0.9999
 
 
 def write_two_stages(folder: Path, write_model, *, planned_mm: float, never: str | None) -> None:

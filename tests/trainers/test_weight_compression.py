@@ -73,6 +73,8 @@ def test_every_threshold_is_a_step(full: Path, sparse: Path) -> None:
     sizes = [step["networks"]["3d_fullres"]["bytes"] for step in steps]
     assert sizes == [(place / "model.safetensors").stat().st_size for place in places]
     assert sizes[0] > sizes[1] > sizes[2]
+    told = [step["networks"]["3d_fullres"] for step in steps]
+    assert [(one["zeros"], one["levels"]) for one in told] == [(pytest.approx(share), None) for share in shares]
 
 
 def test_levels_and_zeros_are_what_is_stored(sparse: Path, quantised: Path) -> None:
@@ -86,7 +88,8 @@ def test_levels_and_zeros_are_what_is_stored(sparse: Path, quantised: Path) -> N
     stored = describe_stored(quantised / "model.safetensors")
     size = (quantised / "model.safetensors").stat().st_size
     assert size == stored.header_bytes + sum(one.bytes for one in stored.tensors)
-    assert size == report_of(quantised)["steps"][-1]["networks"]["3d_fullres"]["bytes"]
+    told = report_of(quantised)["steps"][-1]["networks"]["3d_fullres"]
+    assert (told["bytes"], told["levels"], told["zeros"]) == (size, 7, pytest.approx(sparsity(network)))
     assert size < (sparse / "model.safetensors").stat().st_size / 2
     assert any((a != b).any() for a, b in zip(network.parameters(), before.parameters(), strict=True))
 

@@ -1,0 +1,57 @@
+"""A compression that was killed within a step ends as one that was not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autoseg.training.loop import TrainingLoop
+from tests.commands import NAME, command, no_measuring, small_workspace
+
+TRAIN = ["train", 1, "3d_fullres", "--folds", 0, "--iterations-per-epoch", 2, "--threads", 1, "--precision", "fp32"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_measuring() -> Iterator[None]:
+    with no_measuring():
+        yield
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a trained model of a phantom dataset."""
+    root = small_workspace(tmp_path_factory.mktemp("workspace"), "-c", "3d_fullres")
+    assert command(*TRAIN, "--epochs", 1, root=root) == 0
+    return root
+
+
+@pytest.mark.parametrize(
+    ("trainer", "options"),
+    [("threshold_pruning", ["--threshold", "0.4,0.4,0.4"]), ("quantization", ["--levels", 7])],
+)
+def test_its_files_are_the_same(
+    root: Path, trainer: str, options: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*TRAIN, "--epochs", 2, "--trainer", trainer, *options, "--tag"]
+    whole, killed = (root / "results" / NAME / f"{trainer}-{tag}__plans__3d_fullres" for tag in ("whole", "killed"))
+    step = TrainingLoop._step
+
+    def dying(loop: TrainingLoop, batch: Any) -> None:
+        if loop.iteration == 3:
+            raise KeyboardInterrupt
+        step(loop, batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingLoop, "_step", dying)
+        assert command(*words, "killed", root=root) == 130
+    assert len(list(killed.rglob("checkpoint_latest.safetensors"))) == 1
+    assert not (killed / "fold_0" / "model.safetensors").exists()
+    for tag in ("killed", "whole"):
+        assert command(*words, tag, root=root) == 0
+    first, second = (folder / "fold_0" / "model.safetensors" for folder in (whole, killed))
+    assert first.read_bytes() == second.read_bytes()
+    full = root / "results" / NAME / "standard__plans__3d_fullres" / "fold_0" / "model.safetensors"
+    assert first.read_bytes() != full.read_bytes()
