@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,7 +46,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--max-memory",
         type=app.size_in_bytes,
         metavar="SIZE",
-        help="with -c best: that it measured, such as 1G; on a CPU --memory as well, unless that is given",
+        help="with -c best: that it measured, such as 1G; a volume that may need more is told",
     )
     parser.add_argument("--model", nargs="+", type=Path, metavar="FOLDER", help="model folders, in place of -d and -c")
     parser.add_argument("-i", "--images", nargs="+", type=Path, required=True, help="a folder, files, or a list")
@@ -162,7 +163,7 @@ def _has_bounds(arguments: argparse.Namespace) -> bool:
 def _within_bounds(results: Path, arguments: argparse.Namespace) -> Path:
     """The best model within the bounds; the arguments then name its engine, its device and its folds.
 
-    They also say to predict as was measured, no volume read before its turn, and to keep the bound on memory.
+    They also say to predict as was measured, no volume read before its turn.
     """
     from autoseg.cli.model_selection import best_measured
     from autoseg.evaluation.trade_off import Bounds
@@ -178,8 +179,6 @@ def _within_bounds(results: Path, arguments: argparse.Namespace) -> Path:
     arguments.device = chosen.device if arguments.device == "auto" else arguments.device
     arguments.folds = list(chosen.folds)
     arguments.workers = arguments.workers or 0
-    if chosen.device == "cpu":  # of a GPU its own memory was measured
-        arguments.memory = arguments.memory or arguments.max_memory
     measured = (
         f"Dice {chosen.dice.mean:.4f}, {chosen.seconds_per_case:.2f} s per case, {chosen.peak_bytes / 1024**2:.0f}M"
     )
@@ -276,7 +275,16 @@ def _limit(ensemble: Ensemble, cases: Sequence[Case], arguments: argparse.Namesp
     ahead = 1 if arguments.workers is None else arguments.workers
     limit = replace(Limit.now(arguments.memory, ensemble.chains), waiting=ahead)
     wanted = ensemble.wanted(keep_probabilities=arguments.save_probabilities)
-    return limit_for_cases(ensemble.chains, sources, wanted, limit, cleans=bool(ensemble.rules))
+    cleans = bool(ensemble.rules)
+    limit = limit_for_cases(ensemble.chains, sources, wanted, limit, cleans=cleans)
+    peak = max(limit.peak_bytes(ensemble.chains, source, wanted, cleans=cleans) for source in sources.values())
+    if arguments.max_memory and peak > arguments.max_memory:
+        print(
+            f"note: --max-memory chose by the cases that were measured; these may take {peak / 1024**2:.0f}M. "
+            "--memory keeps a bound, or refuses beforehand.",
+            file=sys.stderr,
+        )
+    return limit
 
 
 def flips(text: str) -> str | int:
