@@ -31,8 +31,10 @@ PRUNE = [*SHORT, "--trainer", "channel_pruning", "--granularity", 1, "--prune", 
 def _no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     from autoseg.compression.latency import Latency
 
-    none = Latency((1.0, 0.5), "none")
-    monkeypatch.setattr("trainers.measures.measured_latency", lambda stage, networks, *, device: none)
+    def latency(stage: object, networks: list, *, device: str) -> Latency:
+        return Latency(tuple(1.0 for _ in networks), "none")
+
+    monkeypatch.setattr("trainers.measures.measured_latency", latency)
     monkeypatch.setattr("trainers.channel_pruning.TAYLOR_BATCHES", 2)
 
 

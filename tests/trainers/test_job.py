@@ -16,6 +16,7 @@ from autoseg.inference.model_files import finished_folds
 from autoseg.labels import read_labels_entry
 from autoseg.plans import Plans
 from autoseg.training.options import TrainingOptions
+from autoseg.workspace import Workspace
 from trainers.job import Job
 
 FOLDS = ("0", "1")
@@ -39,9 +40,14 @@ def plans(folder: Path, write_model: Callable[..., Plans]) -> Plans:
 def job(folder: Path, plans: Plans, **options: Any) -> Job:
     description = read_json(folder / "dataset.json")
     dataset: Any = SimpleNamespace(
-        labels=read_labels_entry(description, folder / "dataset.json"), channel_names=("CT",), description=description
+        name="Dataset001_X",
+        folder=folder.parent / "raw",
+        labels=read_labels_entry(description, folder / "dataset.json"),
+        channel_names=("CT",),
+        description=description,
+        cases=(),
     )
-    made = Job(SimpleNamespace(), dataset, plans, "3d_cascade", folder, TrainingOptions(**options))  # type: ignore[arg-type]
+    made = Job(Workspace(folder.parent), dataset, plans, "3d_cascade", folder, TrainingOptions(**options))  # type: ignore[arg-type]
     vars(made)["folds"] = (object(), object())
     return made
 
