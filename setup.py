@@ -40,6 +40,7 @@ setup(
             *INT8,
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
             "ruff>=0.8",
             "mypy>=1.13",
             "surface-distance>=0.1",

@@ -50,6 +50,7 @@ PRUNED = ["--methods", "channel_pruning", "quantization", "--prune", "25,25,25",
 def test_other_levels_keep_what_was_pruned(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = compress(root, "compress", *PRUNED, "--levels", 7)
     before = written(model / "steps")
+    caplog.clear()
     with caplog.at_level("INFO"):
         compress(root, "compress", *PRUNED, "--levels", 3)
     assert "step 2 of 2: quantization_3" in caplog.text
