@@ -208,7 +208,8 @@ def _decided(chain: Chain, stage: StagePlan) -> StageCourse:
         return found
 
     scores = _fold_scores(chain, stage, settings) if chain.compression.allocation == "global" else []
-    return stage_course(stage, chain.compression, seconds, scores, file_bytes=expected_bytes(chain, stage))
+    file_bytes = None if chain.compression.target_bytes is None else expected_bytes(chain, stage)
+    return stage_course(stage, chain.compression, seconds, scores, file_bytes=file_bytes)
 
 
 def _fold_scores(chain: Chain, stage: StagePlan, settings: TrainingSettings) -> list[Scores]:

@@ -8,8 +8,7 @@ from functools import cached_property
 
 from autoseg.compression.int8 import check_installed
 from autoseg.compression.options import CompressionOptions
-from autoseg.compression.search import meets_size, weight_bytes
-from autoseg.inference.model_files import WEIGHTS
+from autoseg.compression.search import meets_size
 from trainers.channel_pruning import pruning_steps
 from trainers.compressing import Chain
 from trainers.expected_size import expected_bytes, followed_by
@@ -53,9 +52,7 @@ class CompressTrainer:
         chain = self.chain
         if "int8" in chain.methods:
             check_installed()
-        result = chain.run([METHODS[name](chain) for name in chain.methods if self._is_needed(name)])
-        self._tell_size()
-        return result
+        return chain.run([METHODS[name](chain) for name in chain.methods if self._is_needed(name)])
 
     def _is_needed(self, method: str) -> bool:
         """Whether the target asks for it: nothing is cut for a size that the methods after it reach alone."""
@@ -63,20 +60,9 @@ class CompressTrainer:
         if method != "channel_pruning" or options.target_bytes is None or options.target_latency is not None:
             return True
         stages = [stage for stage in first_of_each_network(chain.job.stages) if stage.name in chain.stages]
-        if not all(meets_size(stage, stage.network, options, expected_bytes(chain, stage)) for stage in stages):
+        if not followed_by(chain) or not all(
+            meets_size(stage, stage.network, options, expected_bytes(chain, stage)) for stage in stages
+        ):
             return True
         LOGGER.info("No filter needs to be cut: %s will do for --target-size.", " and ".join(followed_by(chain)))
         return False
-
-    def _tell_size(self) -> None:
-        """Warn of files that are larger than the target."""
-        chain, bound = self.chain, self.chain.compression.target_bytes
-        if bound is None:
-            return
-        for stage in first_of_each_network(chain.job.stages):
-            most = bound.of(weight_bytes(stage.network))
-            files = [chain.job.stage_folder(stage) / f"fold_{name}" / WEIGHTS for name in chain.job.fold_names]
-            for path in files if stage.name in chain.stages else ():
-                size = path.stat().st_size
-                if size > most:
-                    LOGGER.warning("%s has %d bytes, more than the %d of --target-size.", path, size, most)

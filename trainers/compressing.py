@@ -17,9 +17,10 @@ from typing import Any
 
 from autoseg.compression.options import CompressionOptions
 from autoseg.compression.report import STEPS, StepReport
+from autoseg.compression.search import weight_bytes
 from autoseg.errors import OptionError
 from autoseg.files import from_json, read_json, write_json
-from autoseg.inference.model_files import finished_folds
+from autoseg.inference.model_files import WEIGHTS, finished_folds
 from autoseg.plans import StagePlan, TrainingPlan
 from autoseg.training.options import TrainingOptions
 from trainers.acceptance import accept_by, changes_acceptance
@@ -95,7 +96,21 @@ class Chain:
         promote(self._folder(good.name), self.job.folder)
         measures = StepMeasures(self.job, self.stages, self.full, self.job.folder / STEPS)
         write_report(self, measures, made, good)
+        self._tell_size()
         return TrainingResult(self.job.folder, {name: good.fold_dice.get(name) for name in self.job.fold_names})
+
+    def _tell_size(self) -> None:
+        """Warn of files that are larger than the target."""
+        bound = self.compression.target_bytes
+        if bound is None:
+            return
+        for stage in first_of_each_network(self.job.stages):
+            most = bound.of(weight_bytes(stage.network))
+            files = [self.job.stage_folder(stage) / f"fold_{name}" / WEIGHTS for name in self.job.fold_names]
+            for path in files if stage.name in self.stages else ():
+                size = path.stat().st_size
+                if size > most:
+                    LOGGER.warning("%s has %d bytes, more than the %d of --target-size.", path, size, most)
 
     def _folder(self, step_name: str) -> Path:
         return self.job.folder / STEPS / step_name

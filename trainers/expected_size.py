@@ -1,4 +1,4 @@
-"""How large a network's file will be after the methods that follow channel pruning: they are tried beforehand."""
+"""How large a network's file will be after channel pruning and the methods that follow: these are tried beforehand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoseg.compression.quantization import QuantizationOptions, bake, quantize
 from autoseg.compression.rounded_maps import WEIGHT_LEVELS
-from autoseg.compression.search import BYTES_PER_WEIGHT, FileBytes, weight_bytes
+from autoseg.compression.search import FileBytes, weight_bytes
 from autoseg.compression.threshold_pruning import threshold_masks, zero_masked
 from autoseg.inference.model_files import WEIGHTS
 from autoseg.networks.storage import describe_stored, load_whole_network, save_network
@@ -31,15 +31,13 @@ def followed_by(chain: Chain) -> dict[str, Any]:
     return found
 
 
-def expected_bytes(chain: Chain, stage: StagePlan) -> FileBytes | None:
-    """The size of the file of a network in place of a stage's; None where nothing follows channel pruning.
+def expected_bytes(chain: Chain, stage: StagePlan) -> FileBytes:
+    """The size of the file of a network in place of a stage's, with what every organ that shares it has of its own.
 
-    The methods are applied to the uncompressed network as it is: its file's header, and per weight as many bytes as it
-    then has. Training in between moves the weights, and so this a little.
+    The methods that follow are applied to the uncompressed network as it is: its file's header, and of the bytes behind
+    it the share of weights that stay. Training in between moves the weights, and so this a little.
     """
     methods = followed_by(chain)
-    if not methods:
-        return None
     place = replace(chain.job, folder=chain.source).stage_folder(stage)
     network = load_whole_network(place / f"fold_{chain.job.fold_names[0]}" / WEIGHTS)
     if "threshold_pruning" in methods:
@@ -53,10 +51,9 @@ def expected_bytes(chain: Chain, stage: StagePlan) -> FileBytes | None:
         path = Path(folder) / WEIGHTS
         save_network(path, network, grids)
         stored = describe_stored(path)
-    count = sum(tensor.count for tensor in stored.tensors)
-    share = (stored.file_bytes - stored.header_bytes) / (BYTES_PER_WEIGHT * count)
+    behind_header, full = stored.file_bytes - stored.header_bytes, weight_bytes(stage.network)
 
     def file_bytes(spec: NetworkSpec) -> float:
-        return stored.header_bytes + share * weight_bytes(spec)
+        return stored.header_bytes + behind_header * weight_bytes(spec) / full
 
     return file_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import sys
@@ -31,7 +32,8 @@ def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     """One subcommand per converter; a "package.module:Class" among the first arguments becomes one, too."""
     parser = app.parser(__doc__ or "", EPILOG)
     commands = parser.add_subparsers(metavar="NAME", required=True)
-    foreign = [word for word in argv[:3] if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", word)][:1]
+    before = itertools.takewhile(lambda word: word not in CONVERTERS, argv[:3])  # what follows a name are its options
+    foreign = [word for word in before if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", word)][:1]
     try:
         for name in [*CONVERTERS, *foreign]:
             _add_command(commands, name, resolve("converter", CONVERTERS, name)())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autoseg.cli.convert import main
+from autoseg.cli.convert import build_parser, main
 from autoseg.dataset import read_dataset
 from autoseg.io import read_geometry
 from autoseg.registry import resolve
@@ -104,6 +104,11 @@ def test_a_converter_of_ones_own(
     monkeypatch.syspath_prepend(tmp_path)
     assert main(["my_site:Mine", str(tmp_path), "-d", "7", "--size", "3", "--root", str(tmp_path)]) == 0
     assert "Dataset007_Mine3: 3 training cases" in capsys.readouterr().out
+
+
+def test_what_follows_a_converter_is_no_class_of_ones_own(tmp_path: Path) -> None:
+    words = ["msd", "--merge", "tumour:liver", str(tmp_path), "-d", "3"]
+    assert build_parser(words).parse_args(words).dataset == 3
 
 
 def test_help_lists_the_converters_and_loads_nothing_heavy() -> None:

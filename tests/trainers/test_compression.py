@@ -192,6 +192,12 @@ def test_without_a_model_there_is_nothing_to_compress(root: Path, capsys: pytest
     assert "there is no model to compress" in capsys.readouterr().err
 
 
+def test_its_file_is_as_small_as_it_was_to_be(root: Path, pruned: Path, full: Path) -> None:
+    most = round(0.4 * (full / "fold_0" / "model.safetensors").stat().st_size)
+    assert command(*PRUNE, "--target-size", f"{most / 1024}K", "--restart", root=root) == 0
+    assert 0.5 * most < (pruned / "fold_0" / "model.safetensors").stat().st_size <= most
+
+
 def test_with_a_teacher_on_unlabelled_images(root: Path, pruned: Path) -> None:
     images = root / "raw" / NAME / "imagesTs"
     more = ["--unlabelled", images, "--distil", 1, "--distil-features", 0.1, "--prune-criterion", "taylor"]

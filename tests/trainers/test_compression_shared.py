@@ -88,6 +88,14 @@ def test_its_channels_are_cut_for_all_organs_alike(
     predicts(root, pruned, "--backend", "torch")
 
 
+def test_its_file_is_as_small_as_it_was_to_be(root: Path, full: Path) -> None:
+    stored = describe_stored(full / ORGANS)
+    most = round(stored.header_bytes + 0.6 * (stored.file_bytes - stored.header_bytes))
+    words = ["--granularity", 1, "--prune", "50,50,50", "--target-size", f"{most / 1024}K", "--restart"]
+    pruned = compress(root, "channel_pruning", "--compress-stages", "organs", *words)
+    assert 0.5 * most < (pruned / ORGANS).stat().st_size <= most
+
+
 def test_one_of_the_organs_stands_for_all(root: Path, full: Path) -> None:
     organ = next(name for name, stage in read_plans(full / "plans.json").stages.items() if stage.region)
     pruned = compress(root, "channel_pruning", *PRUNE, "--compress-stages", organ, "--restart")
