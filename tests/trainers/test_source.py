@@ -55,6 +55,20 @@ def test_one_fold_of_five_takes_two_networks_that_predict_half_of_the_rest(casca
     assert unseen.parts == {"rest_of_0_half_1": tuple("bd"), "rest_of_0_half_2": tuple("ce")}
 
 
+def test_no_network_predicts_a_case_that_it_learned_from(cascade: Callable[..., Job]) -> None:
+    job, fitted = cascade(("0",), ("fold_0", "rest_of_0_half_1", "rest_of_0_half_2"), ("0",)), {}
+
+    def run_cases(cases: Fold, folder: Path) -> Any:
+        fitted[folder.name] = cases
+        return SimpleNamespace(run=lambda: None)
+
+    training: Any = SimpleNamespace(stage=job.stages[0], folder=lambda name: Path(f"fold_{name}"), run_cases=run_cases)
+    list(Unseen(job).predict(training))
+    assert fitted["rest_of_0_half_1"] == Fold(tuple("ace"), tuple("bd"))
+    assert fitted["rest_of_0_half_2"] == Fold(tuple("abd"), tuple("ce"))
+    assert fitted["fold_0"] == job.fold("0")
+
+
 def test_networks_that_an_earlier_version_trained_are_taken_where_they_are_there(
     cascade: Callable[..., Job],
 ) -> None:
