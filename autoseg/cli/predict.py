@@ -277,8 +277,10 @@ def _limit(ensemble: Ensemble, cases: Sequence[Case], arguments: argparse.Namesp
     wanted = ensemble.wanted(keep_probabilities=arguments.save_probabilities)
     cleans = bool(ensemble.rules)
     limit = limit_for_cases(ensemble.chains, sources, wanted, limit, cleans=cleans)
+    if arguments.memory or not arguments.max_memory:
+        return limit
     peak = max(limit.peak_bytes(ensemble.chains, source, wanted, cleans=cleans) for source in sources.values())
-    if arguments.max_memory and peak > arguments.max_memory:
+    if peak > arguments.max_memory:
         print(
             f"note: --max-memory chose by the cases that were measured; these may take {peak / 1024**2:.0f}M. "
             "--memory keeps a bound, or refuses beforehand.",
