@@ -20,7 +20,8 @@ NOWHERE = "the locator found neither it nor an organ that tells where it should 
 OUTSIDE = "its expected place lies outside the volume"
 MISSED = "the locator did not find it"
 DOUBTED = "the locator found it far from where other organs tell that it is"
-NOTHING_THERE = "its own network found nothing at its expected place"
+TOO_LARGE = "what the locator found is too large to be it"
+NOTHING_THERE = "its own network found nothing where it was looked for"
 NOTHING = "the locator found it, but its own network found nothing in its region"
 OVERRULED = "other organs are likelier everywhere in its region"
 REMOVED = "postprocessing removed it"
@@ -85,7 +86,8 @@ def search(
             box: Box | None = with_margins(found[name], organ, grid)
         else:
             box = expected(organ, found, model["search"], grid) or oversized.get(name)
-        missed = "" if name in found else DOUBTED if name in doubted else MISSED
+        otherwise = DOUBTED if name in doubted else TOO_LARGE if name in oversized else MISSED
+        missed = "" if name in found else otherwise
         if box is None:
             nowhere[name] = NOWHERE
             continue

@@ -26,8 +26,8 @@ from autoseg.preprocessing.region import RegionCutter, is_mirrored, mirrored
 from autoseg.preprocessing.restore import ProbabilityRestorer
 
 LOCATED_ONLY = "the locator found it, but its own network found nothing in its region"
-EXPECTED_ONLY = "its own network found nothing at its expected place"
-FOUND_THERE = "its own network found it at its expected place"
+EXPECTED_ONLY = "its own network found nothing where it was looked for"
+FOUND_THERE = "its own network found it where it was looked for"
 OVERRULED = "other organs are likelier everywhere in its region"
 LOCATING = 0.5
 """The share of a prediction that locating counts for in reports of progress."""

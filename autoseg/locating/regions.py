@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ NOWHERE = "the locator found neither it nor an organ that tells where it should 
 OUTSIDE = "its expected place lies outside the volume"
 MISSED = "the locator did not find it"
 DOUBTED = "the locator found it far from where other organs tell that it is"
+TOO_LARGE = "what the locator found is too large to be it"
 FEWEST_VOTERS = 2
 """Organs that must tell where another one is, for its located box to be doubted."""
 ROUNDING = 2
@@ -60,7 +61,7 @@ def plan_search(
     believed = replace(located, boxes={name: box for name, box in located.boxes.items() if name not in doubted})
     for organ in experience.organs:
         box = _box_of(organ, believed, experience, geometry)
-        missed = "" if organ in believed.boxes else DOUBTED if organ in doubted else MISSED
+        missed = "" if organ in believed.boxes else _why_missed(organ, doubted, located)
         if box is None:
             nowhere[organ] = NOWHERE
         elif min(box.clipped(geometry.shape).shape) < 1:
@@ -70,6 +71,13 @@ def plan_search(
             placed = placed_within(searched, least[organ], geometry.shape)
             regions.append(Region(organ, placed, missed))
     return Search(tuple(regions), nowhere)
+
+
+def _why_missed(organ: str, doubted: Collection[str], located: Located) -> str:
+    """Why the locator's box of an organ is not taken for its place."""
+    if organ in doubted:
+        return DOUBTED
+    return TOO_LARGE if organ in located.oversized else MISSED
 
 
 def far_from_expected(boxes: Mapping[str, Box], experience: Experience, geometry: Geometry) -> set[str]:
