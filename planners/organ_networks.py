@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from planners.rules import budget
 from planners.rules.memory import multiply_adds, parameter_count, shared_parameter_count
-from planners.rules.organs import COARSEST, SURROUNDINGS, OrganGroup, grid_for_patch, region_grid, region_grids
+from planners.rules.organs import COARSEST, SURROUNDINGS, OrganGroup, grid_factors, grid_for_patch, region_grid
 from planners.rules.spacing import Grid
 from planners.stages import StageDraft, StagePlanner
 
@@ -46,10 +46,16 @@ class OrganDraft:
         draft = self.draft
         return budget.PASSES * draft.batch_size * multiply_adds(draft.spec, draft.patch_size)
 
+    @property
+    def has_its_iterations(self) -> bool:
+        """Whether the time buys the wanted number of iterations."""
+        choice = self.draft.choice
+        return choice is None or choice.iterations >= choice.wanted
+
     def is_at_its_widest(self, planner: StagePlanner) -> bool:
         """Whether time and memory allow the widest network that the rules know, or the user's."""
-        choice, widest = self.draft.choice, planner.given_filters or max(budget.WIDTHS)
-        return choice is None or (self.draft.base_filters == widest and choice.iterations >= choice.wanted)
+        widest = planner.given_filters or max(budget.WIDTHS)
+        return self.draft.choice is None or (self.draft.base_filters == widest and self.has_its_iterations)
 
 
 @dataclass(frozen=True)
@@ -72,14 +78,15 @@ def one_each(groups: Sequence[OrganGroup], fullres: Grid, planner: StagePlanner)
 
 
 def _usual_work(group: OrganGroup, fullres: Grid, planner: StagePlanner) -> int:
-    """Multiply-adds of an iteration, were there time enough for the whole region at the full resolution."""
+    """Multiply-adds of an iteration, were there time enough for the whole region on its finest grid."""
     options = planner.options
     filters = planner.given_filters or USUAL_WIDTH
     timeless = replace(options.target, budget_seconds=UNLIMITED_SECONDS)
     overrides = options.overrides if options.overrides.widths else replace(options.overrides, base_filters=filters)
     unhurried = replace(planner, options=replace(options, target=timeless, overrides=overrides))
     own = _for_organs(unhurried, 1, group.cases)
-    return _drafted(group, region_grids(group, fullres)[0], own, 1).work
+    finer, coarser = grid_factors(group, fullres)
+    return _drafted(group, region_grid(group, fullres, (finer + coarser)[0]), own, 1).work
 
 
 def shared_by_all(
@@ -119,17 +126,27 @@ def _narrow_enough(grid: Grid, planner: StagePlanner, organs: int, most_weights:
 
 
 def _own(group: OrganGroup, fullres: Grid, planner: StagePlanner, share: float) -> OrganDraft:
-    """The first that is good enough: with surroundings, then without, then on coarser grids; else the plain one."""
+    """On the finest grid that time allows, with surroundings where it allows those too.
+
+    Where no patch holds the region, on the finest of the coarser grids where one does, else the full one in windows.
+    """
     own = _for_organs(planner, share, group.cases)
-    for factor in () if group.region.margin_given else SURROUNDINGS:
-        wide = _drafted(group.widened(factor), region_grids(group.widened(factor), fullres)[0], own, share)
+
+    def drafted(factor: float, widened: float = 1.0) -> OrganDraft:
+        wide = group if widened == 1 else group.widened(widened)
+        return _drafted(wide, region_grid(wide, fullres, factor), own, share)
+
+    finer, (full, *coarser) = grid_factors(group, fullres)
+    affordable = (factor for factor in finer if (found := drafted(factor)).holds_region and found.has_its_iterations)
+    best = next(affordable, full)
+    for widened in () if group.region.margin_given else SURROUNDINGS:
+        wide = drafted(best, widened)
         if wide.holds_region and wide.is_at_its_widest(own):
             return wide
-    first, *coarser = region_grids(group, fullres)
-    plain = _drafted(group, first, own, share)
+    plain = drafted(best)
     if plain.holds_region:
         return plain
-    drafts = (_drafted(group, grid, own, share) for grid in coarser)
+    drafts = (drafted(factor) for factor in coarser)
     return next((draft for draft in drafts if draft.holds_region), plain)
 
 

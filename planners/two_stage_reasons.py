@@ -16,6 +16,7 @@ from planners.rules.organs import (
     LEAST_MARGIN_MM,
     LOCATOR_VOXELS,
     MARGIN_SHARE,
+    SMALL_VOXELS,
     SURROUNDINGS,
 )
 from planners.training import training_plan
@@ -142,8 +143,10 @@ def _grid_decision(organ: OrganDraft, found: TwoStage, options: PlanningOptions)
 def _own_grid(organ: OrganDraft) -> tuple[str, str]:
     """The rule of an organ with a network of its own, and what was rejected."""
     rule = (
-        "The finest grid, from the full resolution on, on which a patch that time and memory afford holds the region."
+        "The finest grid on which a patch that time and memory afford holds the region, from the full resolution on; "
     )
+    rule += f"where a median organ has less than {SMALL_VOXELS} voxels there, so that it is mostly edge, from up to "
+    rule += f"{COARSEST:g} times finer on, as long as the time buys the wanted iterations."
     if organ.holds_region:
         return rule, f"A coarser one, up to {COARSEST:g} times: edges would be lost for nothing."
     return rule, f"A coarser one: even at {COARSEST:g} times no patch holds the region, so it takes several windows."

@@ -23,15 +23,22 @@ LOCATOR_VOXELS = 2.5
 SURROUNDINGS = (1.5,)
 """Times the edges of a region, tried first: surroundings help where the time buys a wide network for them too."""
 COARSEST = 1.5
-"""Times the spacing of the full resolution, at most, for an organ too large for one patch."""
+"""Times the spacing of the full resolution, at most, for an organ too large for one patch; and times finer, at most."""
+SMALL_VOXELS = 16**3
+"""Of the full resolution: a smaller organ is mostly edge, and bringing it to another grid costs it Dice. A cube of so
+many has a third of them on its surface."""
 
 
 @dataclass(frozen=True)
 class OrganGroup:
-    """Organs of one network: one, or a confirmed left and right pair. cases: how many boxes there are of them."""
+    """Organs of one network: one, or a confirmed left and right pair.
+
+    cases: how many boxes there are of them. volume_mm3: of a median one, of the smaller side.
+    """
 
     region: RegionPlan
     cases: int
+    volume_mm3: float
 
     @property
     def stage_name(self) -> str:
@@ -88,7 +95,8 @@ def _group(
         max(LEAST_MARGIN_MM, MARGIN_SHARE * edge, LOCATOR_VOXELS * step)
         for edge, step in zip(size, locator_mm, strict=True)
     )
-    return OrganGroup(RegionPlan(names, tuple(size), margin), sum(fact.present for fact in facts))
+    volume_mm3 = min(fact.volume_mm3.median for fact in facts if fact.volume_mm3 is not None)
+    return OrganGroup(RegionPlan(names, tuple(size), margin), sum(fact.present for fact in facts), volume_mm3)
 
 
 def share_of_case(groups: Sequence[OrganGroup], fullres: Grid) -> float:
@@ -97,10 +105,16 @@ def share_of_case(groups: Sequence[OrganGroup], fullres: Grid) -> float:
     return sum(len(group.region.organs) * min(1.0, math.prod(group.region_mm) / case_mm3) for group in groups)
 
 
-def region_grids(group: OrganGroup, fullres: Grid) -> list[Grid]:
-    """The grids on which an organ may be segmented, the finest first: the full resolution, coarsened evenly by 3 %."""
-    steps = itertools.takewhile(lambda factor: factor <= COARSEST, (COARSENING**power for power in itertools.count()))
-    return [region_grid(group, fullres, factor) for factor in steps]
+def grid_factors(group: OrganGroup, fullres: Grid) -> tuple[list[float], list[float]]:
+    """How many times the full resolution's spacing an organ's may be, by steps of 3 %.
+
+    Returns those of small organs, from where a median one has SMALL_VOXELS, the finest first; then 1 and coarser ones.
+    """
+    voxels = group.volume_mm3 / math.prod(fullres.spacing_mm)
+    finest = max(1 / COARSEST, (voxels / SMALL_VOXELS) ** (1 / 3))
+    finer = itertools.takewhile(lambda factor: factor < 1, (finest * COARSENING**n for n in itertools.count()))
+    coarser = itertools.takewhile(lambda factor: factor <= COARSEST, (COARSENING**n for n in itertools.count()))
+    return list(finer), list(coarser)
 
 
 def grid_for_patch(group: OrganGroup, fullres: Grid, patch_size: Ints) -> Grid:

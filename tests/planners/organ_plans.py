@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from autoseg.fingerprint import ClassFacts, Fingerprint, Quantiles
@@ -17,9 +18,14 @@ SIZES = {
 }
 
 
+def always(value: float) -> Quantiles:
+    return Quantiles(value, value, value, value, value)
+
+
 def facts(size_mm: tuple[float, ...]) -> ClassFacts:
-    z, y, x = (Quantiles(edge, edge, edge, edge, edge) for edge in size_mm)
-    return ClassFacts(20, 20, 1.0, 1.0, z, Quantiles(1, 1, 1, 1, 1), (z, y, x))
+    """Of an ellipsoid with these edges (z, y, x)."""
+    z, y, x = map(always, size_mm)
+    return ClassFacts(20, 20, 1.0, 1.0, always(math.pi / 6 * math.prod(size_mm)), always(1), (z, y, x))
 
 
 def fingerprint(sizes: dict[str, tuple[float, ...]] = SIZES, edge: int = 160) -> Fingerprint:

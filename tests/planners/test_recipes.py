@@ -6,11 +6,12 @@ import argparse
 from dataclasses import replace
 
 import pytest
+from organ_plans import facts
 
 from autoseg.cli.plan_and_preprocess import make_parser, suggested_configuration
 from autoseg.cli.planning_options import PlanningDecisions, planning_decisions
 from autoseg.errors import OptionError
-from autoseg.fingerprint import ClassFacts, Fingerprint, Quantiles
+from autoseg.fingerprint import Fingerprint
 from autoseg.plans import Plans, Target
 from autoseg.registry import resolve
 from planners import PLANNERS
@@ -20,11 +21,7 @@ from planners.recipes import RECIPES, find_recipe
 
 def with_sizes(summary: Fingerprint, **sizes_mm: tuple[float, float, float]) -> Fingerprint:
     """The same with classes of these sizes (z, y, x), all of which every case has."""
-    one, boxes = Quantiles(1, 1, 1, 1, 1), {}
-    for name, size in sizes_mm.items():
-        z, y, x = (Quantiles(edge, edge, edge, edge, edge) for edge in size)
-        boxes[name] = ClassFacts(20, 20, 1.0, 1.0, z, one, (z, y, x))
-    return replace(summary, classes=boxes, channels=("CT",))
+    return replace(summary, classes={name: facts(size) for name, size in sizes_mm.items()}, channels=("CT",))
 
 
 LIVER = with_sizes(
@@ -89,13 +86,14 @@ def test_the_thesis_on_the_head_and_neck() -> None:
 
 
 def test_a_region_too_small_for_the_poolings_of_the_thesis_has_fewer_and_says_so() -> None:
-    """Without surroundings the nerve's is 11 x 38 x 23 voxels: halved twice along all axes that are long enough."""
-    plans = plan(HEAD, "--recipe", "head_neck_thesis", "--region-margin", "4", device="cpu")
-    nerve = plans.stages["organ_optic_nerve"]
-    assert [level.encoder_widths[-1] for level in nerve.network.levels] == [24, 48, 96]
-    assert min(nerve.patch_size) < 4 * nerve.training.shift_voxels
+    """The lens's has 7 x 15 x 15 voxels on its finest grid: halved twice along all axes that are long enough."""
+    small = with_sizes(HEAD, lens=(8.0, 8.0, 8.0), mandible=(90.0, 100.0, 120.0))
+    plans = plan(small, "--recipe", "head_neck_thesis", "--region-margin", "1", device="cpu")
+    lens = plans.stages["organ_lens"]
+    assert [level.encoder_widths[-1] for level in lens.network.levels] == [24, 48, 96]
+    assert min(lens.patch_size) < 4 * lens.training.shift_voxels
     told = {made.what: made.numbers for made in plans.decisions}
-    assert told["organ_optic_nerve.widths"]["poolings"] == "2 of 3 asked for"
+    assert told["organ_lens.widths"]["poolings"] == "2 of 3 asked for"
     assert "poolings" not in told["organ_mandible.widths"]
 
 

@@ -50,6 +50,28 @@ def test_organs_of_other_sizes_get_other_networks() -> None:
     assert all(edge >= size for edge, size in zip(edges, SIZES["optic/nerve"], strict=True))
 
 
+def test_a_small_organ_has_a_finer_grid_and_a_large_one_the_full_resolution() -> None:
+    stages = plan(fingerprint(SIZES | {"lung": (150.0, 100.0, 130.0)}), budget=7200, two_stage="always").stages
+    full = stages["3d_fullres"].spacing_mm
+    for name, finer in {
+        "organ_optic_nerve": 1.5,
+        "organ_eye_left+eye_right": (4096 / 1891) ** (1 / 3),
+        "organ_lung": 1.0,
+    }.items():
+        factors = [step / own for step, own in zip(full, stages[name].spacing_mm, strict=True)]
+        assert factors == pytest.approx([finer] * 3, rel=0.01), name
+
+
+def test_a_grid_is_no_finer_than_the_time_allows() -> None:
+    for budget in (20, 120):
+        stages = plan(budget=budget, two_stage="always").stages
+        told = {made.what: made.numbers for made in plan(budget=budget, two_stage="always").decisions}
+        finer = stages["organ_optic_nerve"].spacing_mm < stages["3d_fullres"].spacing_mm
+        assert finer == (budget == 120)
+        numbers = told["organ_optic_nerve.training"]
+        assert not finer or numbers["iterations"] >= numbers["wanted_iterations"]
+
+
 def test_the_larger_one_of_a_pair_gives_the_size() -> None:
     region = plan().stages["organ_eye_left+eye_right"].region
     assert region is not None
@@ -86,7 +108,7 @@ def test_an_organ_is_planned_for_the_iterations_that_its_share_buys() -> None:
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_a_larger_organ_has_a_larger_part_of_the_budget_but_no_part_is_tiny(device: str) -> None:
-    sizes = {"lens": (8.0, 8.0, 8.0), "eye": (24.0, 25.0, 26.0), "brainstem": (60.0, 40.0, 40.0)}
+    sizes = {"lens": (8.0, 8.0, 8.0), "eye": (24.0, 25.0, 26.0), "brainstem": (70.0, 45.0, 45.0)}
     plans = plan(fingerprint(sizes | {"mandible": (90.0, 100.0, 120.0)}), device=device, two_stage="always")
     parts = [stage.training.budget_share for stage in plans.stages.values() if stage.region]
     assert parts == sorted(parts)
