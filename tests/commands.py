@@ -20,6 +20,8 @@ from dataset_conversion.phantom import write_phantom_dataset
 NAME = "Dataset001_Phantom"
 SMALL = ("--base-filters", 8, "--pooling", 2, "--device", "cpu", "--budget", "60s")
 """Planning options of a network that trains in no time."""
+TRAIN = ["train", 1, "3d_fullres", "--folds", 0, "--epochs", 1, "--iterations-per-epoch", 2, "--threads", 1]
+"""Its training."""
 
 
 def command(name: str, *arguments: object, root: Path) -> int:

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from autoseg.files import checksum
 from autoseg.inference.calibration import find_int8, read_int8_record
-from tests.commands import NAME, command, no_measuring, small_workspace
-
-TRAIN = ["train", 1, "3d_fullres", "--folds", 0, "--epochs", 1, "--iterations-per-epoch", 2, "--threads", 1]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_measuring() -> Iterator[None]:
-    with no_measuring():
-        yield
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a trained model of a phantom dataset."""
-    root = small_workspace(tmp_path_factory.mktemp("workspace"), "-c", "3d_fullres")
-    assert command(*TRAIN, root=root) == 0
-    return root
+from tests.commands import NAME, TRAIN, command
 
 
 def compress(root: Path, trainer: str, *more: object) -> Path:

@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autoseg.training.loop import TrainingLoop
-from tests.commands import NAME, command, no_measuring, small_workspace
-
-TRAIN = ["train", 1, "3d_fullres", "--folds", 0, "--iterations-per-epoch", 2, "--threads", 1, "--precision", "fp32"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_measuring() -> Iterator[None]:
-    with no_measuring():
-        yield
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a trained model of a phantom dataset."""
-    root = small_workspace(tmp_path_factory.mktemp("workspace"), "-c", "3d_fullres")
-    assert command(*TRAIN, "--epochs", 1, root=root) == 0
-    return root
+from tests.commands import NAME, TRAIN, command
 
 
 @pytest.mark.parametrize(
@@ -36,7 +19,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_its_files_are_the_same(
     root: Path, trainer: str, options: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = [*TRAIN, "--epochs", 2, "--trainer", trainer, *options, "--tag"]
+    words = [*TRAIN, "--precision", "fp32", "--epochs", 2, "--trainer", trainer, *options, "--tag"]
     whole, killed = (root / "results" / NAME / f"{trainer}-{tag}__plans__3d_fullres" for tag in ("whole", "killed"))
     step = TrainingLoop._step
 

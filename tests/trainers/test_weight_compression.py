@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,29 +14,13 @@ from autoseg.files import checksum, write_text
 from autoseg.inference.calibration import find_int8, int8_files, read_int8_record
 from autoseg.inference.manifest import MANIFEST
 from autoseg.networks.storage import describe_stored, load_network, stored_grids
-from tests.commands import NAME, command, no_measuring, small_workspace
-
-TRAIN = ["train", 1, "3d_fullres", "--folds", 0, "--epochs", 1, "--iterations-per-epoch", 2, "--threads", 1]
+from tests.commands import NAME, TRAIN, command
 
 
 def compress(trainer: str, *more: object, root: Path) -> Path:
     """The fold's folder of what a trainer makes."""
     assert command(*TRAIN, "--trainer", trainer, *more, root=root) == 0
     return root / "results" / NAME / f"{trainer}__plans__3d_fullres" / "fold_0"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_measuring() -> Iterator[None]:
-    with no_measuring():
-        yield
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a trained model of a phantom dataset."""
-    root = small_workspace(tmp_path_factory.mktemp("workspace"), "-c", "3d_fullres")
-    assert command(*TRAIN, root=root) == 0
-    return root
 
 
 @pytest.fixture(scope="module")
