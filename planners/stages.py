@@ -208,14 +208,16 @@ class StagePlanner:
             yield draft.topology
 
     def _shrinking(self, draft: StageDraft) -> Iterator[Topology]:
+        """Poolings that the user gives, and that the first patch allows, every one allows."""
         topology, grid = draft.topology, draft.grid
         least = budget.SMALLEST_PATCH_VOXELS[len(draft.patch_size)]
+        levels = 0 if self.options.overrides.poolings is None else len(topology.strides)
         yield topology
         while True:
             try:
                 topology = shrink(topology, grid.spacing_mm, grid.median_shape, self.options.overrides.poolings)
             except PlanningError:
                 return
-            if math.prod(topology.patch_size) < least:
+            if math.prod(topology.patch_size) < least or len(topology.strides) < levels:
                 return
             yield topology

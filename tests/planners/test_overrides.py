@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -30,6 +31,16 @@ def test_pooling() -> None:
     assert len(plan(pooling=2).stages["3d_fullres"].network.levels) == 3
     with pytest.raises(PlanningError, match=r"--pooling 9 is too deep.*Use --pooling 3"):
         plan(pooling=9)
+
+
+@pytest.mark.parametrize("pooling", [3, 4, 5])
+@pytest.mark.parametrize("seconds", [30.0, 600.0])
+def test_a_small_budget_leaves_room_for_the_poolings(pooling: int, seconds: float) -> None:
+    options = PlanningOptions(target=Target("cpu", 8 * GIBIBYTE, seconds), overrides=Overrides(pooling=pooling))
+    full = DefaultPlanner().plan(LIVER, None, options).stages["3d_fullres"]
+    assert len(full.network.levels) == pooling + 1
+    free = DefaultPlanner().plan(LIVER, None, PlanningOptions(target=options.target)).stages["3d_fullres"]
+    assert pooling < 5 or math.prod(full.patch_size) > math.prod(free.patch_size)
 
 
 def test_batch_size_shrinks_the_patch_until_it_fits() -> None:
