@@ -103,16 +103,19 @@ class PatchSource:
         self._organs = {name: region.organ for name, region in (regions or {}).items() if region.organ is not None}
         self.outside = 0 if labels.ignore is None else labels.ignore
         self.augmentation = augmentation
-        self._prepare_changes(plans, patch_size, limits)
+        region_mm = None if stage.region is None else stage.spacing_mm
+        self._prepare_changes(plans, patch_size, limits, region_mm)
         self._contoured: dict[str, np.ndarray] = {}
 
-    def _prepare_changes(self, plans: Plans, patch_size: Sequence[int], limits: SpatialLimits) -> None:
+    def _prepare_changes(
+        self, plans: Plans, patch_size: Sequence[int], limits: SpatialLimits, region_mm: Sequence[float] | None
+    ) -> None:
         axes = plans.mirror_axes
         self.left_right_axis = plans.left_right_axis if plans.left_right_pairs else None
         self.exchange = left_right_exchange(self.labels, plans.left_right_pairs)
         if self.exchange is None:
             axes = tuple(axis for axis in axes if axis != self.left_right_axis)
-        self.spatial = SpatialRanges.of_patch(patch_size, axes, limits)
+        self.spatial = SpatialRanges.of_patch(patch_size, axes, limits, region_mm=region_mm)
         self.intensity = IntensityChanges(self.augmentation, in_plane=self.spatial.in_plane)
         self.mask_changes = MaskChanges(self.augmentation, exclusive=not self.labels.has_regions)
         self.masked_channels = [number for number, channel in enumerate(plans.channels) if channel.masked]

@@ -17,7 +17,7 @@ SCALING_PROBABILITY = 0.2
 MIRROR_PROBABILITY = 0.5
 ROTATION_3D = math.radians(30)
 ROTATION_IN_PLANE = math.pi
-ROTATION_ELONGATED_2D = math.radians(15)
+ROTATION_ELONGATED = math.radians(15)
 ANISOTROPIC_PATCH = 3
 ELONGATED_PATCH = 1.5
 SHIFT_SHARE = 4
@@ -75,18 +75,29 @@ class SpatialRanges:
 
     @classmethod
     def of_patch(
-        cls, patch_size: Sequence[int], mirror_axes: Sequence[int], limits: SpatialLimits = USUAL_LIMITS
+        cls,
+        patch_size: Sequence[int],
+        mirror_axes: Sequence[int],
+        limits: SpatialLimits = USUAL_LIMITS,
+        *,
+        region_mm: Sequence[float] | None = None,
     ) -> SpatialRanges:
         """The ranges for a patch (three edges; the first is one in a 2D stage), the peer's where there is no limit.
 
         A patch that is more than three times as long as it is thick is only changed in its plane, by any angle; a 2D
         patch that is more than 1.5 times as long as it is wide by 15 degrees; any other 3D patch by 30 degrees.
+        region_mm: the spacing, for the region of an organ, which may be long and thin itself. Then the thickness of its
+        voxels decides in place of the patch's, and a long one is turned by 15 degrees, so that a spinal cord is not
+        laid across its region.
         """
         is_2d = patch_size[0] == 1
-        in_plane = is_2d or max(patch_size) / patch_size[0] > ANISOTROPIC_PATCH
+        thinness = max(patch_size) / patch_size[0] if region_mm is None else region_mm[0] / min(region_mm)
+        in_plane = is_2d or thinness > ANISOTROPIC_PATCH
         rotation = ROTATION_IN_PLANE if in_plane else ROTATION_3D
-        if is_2d and max(patch_size[1:]) / min(patch_size[1:]) > ELONGATED_PATCH:
-            rotation = ROTATION_ELONGATED_2D
+        turned = patch_size[1:] if in_plane else patch_size
+        longest = ELONGATED_PATCH if is_2d else math.inf if region_mm is None else ANISOTROPIC_PATCH
+        if max(turned) / min(turned) > longest:
+            rotation = ROTATION_ELONGATED
         if limits.rotation_degrees is not None:
             rotation = math.radians(limits.rotation_degrees)
         shift = [min(limits.shift_voxels, edge // SHIFT_SHARE) for edge in patch_size]

@@ -107,6 +107,22 @@ def test_ranges_follow_the_shape_of_the_patch(patch: tuple[int, int, int], in_pl
     assert (0 in ranges.mirror_axes) == (patch[0] > 1)
 
 
+@pytest.mark.parametrize(
+    ("patch", "region_mm", "in_plane", "degrees"),
+    [
+        ((40, 160, 20), (4.7, 2.5, 4.7), False, 15),
+        ((28, 56, 28), (4.7, 2.5, 4.7), False, 30),
+        ((24, 24, 24), (5.0, 1.0, 1.0), True, 180),
+        ((8, 80, 20), (5.0, 1.0, 1.0), True, 15),
+    ],
+)
+def test_the_shape_of_an_organ_says_nothing_of_its_voxels(
+    patch: tuple[int, int, int], region_mm: tuple[float, ...], in_plane: bool, degrees: int
+) -> None:
+    ranges = SpatialRanges.of_patch(patch, (), region_mm=region_mm)
+    assert (ranges.in_plane, round(math.degrees(ranges.rotation))) == (in_plane, degrees)
+
+
 def test_in_plane_changes_leave_slices_apart() -> None:
     ranges = SpatialRanges.of_patch((5, 20, 20), ())
     rng = np.random.default_rng(0)
