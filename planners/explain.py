@@ -38,7 +38,8 @@ def stage_cost(
     stage: StagePlan, plans: Plans, fingerprint: Fingerprint, seconds_per_multiply_add: float | None
 ) -> StageCost:
     """Memory, disk, weights and time of a stage, from closed forms."""
-    work = PASSES * stage.batch_size * multiply_adds(stage.network, stage.patch_size)
+    patches = [multiply_adds(one.network, one.patch_size) for one in plans.sharing(stage)]
+    work = PASSES * stage.batch_size * sum(patches) / len(patches)
     epoch = work * stage.training.iterations_per_epoch
     return StageCost(
         training_bytes(stage.network, stage.patch_size, stage.batch_size, plans.target.device),

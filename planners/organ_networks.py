@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from autoseg.plans import Ints
 from planners.rules import budget
-from planners.rules.memory import multiply_adds, parameter_count, shared_parameter_count
-from planners.rules.organs import COARSEST, SURROUNDINGS, OrganGroup, grid_factors, grid_for_patch, region_grid
+from planners.rules.memory import multiply_adds, parameter_count, shared_parameter_count, training_bytes
+from planners.rules.organs import SURROUNDINGS, OrganGroup, grid_factors, region_grid
+from planners.rules.patch import SMALLEST_PATCH_EDGE
 from planners.rules.spacing import Grid
 from planners.stages import StageDraft, StagePlanner
 
@@ -92,36 +95,59 @@ def _usual_work(group: OrganGroup, fullres: Grid, planner: StagePlanner) -> int:
 def shared_by_all(
     groups: Sequence[OrganGroup], fullres: Grid, planner: StagePlanner, separate: Sequence[OrganDraft]
 ) -> tuple[tuple[OrganDraft, ...], Trunk]:
-    """One network on one patch shape; every organ is brought to a spacing on which its region fills that.
+    """One network, on the grids and about the patches that one network each would have.
 
-    separate: one network each, of which it has SHARED_WEIGHTS at most. The patch is at most what holds the largest
-    region on the coarsest grid that an organ may have; what is larger still takes several windows.
+    separate: these, of whose weights it has SHARED_WEIGHTS at most. Its poolings suit their usual patch, and its width
+    the time that their mean one takes.
     """
-    coarsest = [region_grid(group, fullres, COARSEST) for group in groups]
-    shape = tuple(max(edges) for edges in zip(*(grid.median_shape for grid in coarsest), strict=True))
-    grid = Grid(coarsest[0].spacing_mm, shape, math.prod(shape))
     own = _for_organs(planner, SHARED_TIME, sum(group.cases for group in groups))
     separate_weights = sum(parameter_count(one.draft.spec) for one in separate)
-    draft = _narrow_enough(grid, own, len(groups), SHARED_WEIGHTS * separate_weights)
-    grids = [grid_for_patch(group, fullres, draft.patch_size) for group in groups]
-    organs = tuple(
-        OrganDraft(group, replace(draft, grid=own_grid), SHARED_TIME)
-        for group, own_grid in zip(groups, grids, strict=True)
-    )
+    usual = _usual_patch(separate)
+    grid = Grid(fullres.spacing_mm, tuple(map(float, usual)), math.prod(usual))
+    largest = max((one.draft.patch_size for one in separate), key=math.prod)
+    most_weights = SHARED_WEIGHTS * separate_weights
+    draft = _narrow_enough(grid, replace(own, patch_size=usual), len(groups), most_weights, largest)
+    draft = replace(draft, batch_size=min(draft.batch_size, *(one.draft.batch_size for one in separate)))
+    organs = tuple(OrganDraft(one.group, _on_patch_of(one.draft, draft), SHARED_TIME) for one in separate)
     return organs, Trunk(TRUNK, shared_parameter_count(draft.spec, len(groups)), separate_weights)
 
 
-def _narrow_enough(grid: Grid, planner: StagePlanner, organs: int, most_weights: float) -> StageDraft:
-    """What time and memory afford, narrowed until it has few enough weights; widths that the user gives stay."""
-    draft = planner.draft(grid, grid.voxels * planner.cases, clip_patch=True)
-    if planner.given_filters or organs < 1 / SHARED_WEIGHTS:
+def _usual_patch(separate: Sequence[OrganDraft]) -> Ints:
+    """As many voxels as a mean patch, where every box comes equally often, in the proportions of the median one."""
+    cases = sum(one.group.cases for one in separate)
+    voxels = sum(one.group.cases * math.prod(one.draft.patch_size) for one in separate) / cases
+    median = [statistics.median(edges) for edges in zip(*(one.draft.patch_size for one in separate), strict=True)]
+    scale = (voxels / math.prod(median)) ** (1 / len(median))
+    return tuple(max(SMALLEST_PATCH_EDGE, round(edge * scale)) for edge in median)
+
+
+def _on_patch_of(own: StageDraft, shared: StageDraft) -> StageDraft:
+    """The shared network on an organ's grid and patch, which grows to what the network can halve.
+
+    What of the patch lies beyond the region need not be held.
+    """
+    edges = zip(own.patch_size, own.grid.median_shape, shared.topology.divisor, strict=True)
+    patch_size = tuple(math.ceil(min(edge, size) / step) * step for edge, size, step in edges)
+    return replace(shared, grid=own.grid, topology=replace(shared.topology, patch_size=patch_size))
+
+
+def _narrow_enough(grid: Grid, planner: StagePlanner, organs: int, most_weights: float, largest: Ints) -> StageDraft:
+    """What time affords, narrowed until it has few enough weights and trains the largest patch in the memory.
+
+    Widths that the user gives stay.
+    """
+    draft = planner.draft(grid, grid.voxels * planner.cases)
+    if planner.given_filters:
         return draft
+    target = planner.options.target
     for filters in range(draft.base_filters - NARROWING, 0, -NARROWING):
-        if shared_parameter_count(draft.spec, organs) <= most_weights:
+        is_small = organs < 1 / SHARED_WEIGHTS or shared_parameter_count(draft.spec, organs) <= most_weights
+        needed = training_bytes(draft.spec, largest, draft.batch_size)
+        if is_small and (target.device != "cpu" or needed <= target.memory_bytes):
             break
         overrides = replace(planner.options.overrides, base_filters=filters)
         narrower = replace(planner, options=replace(planner.options, overrides=overrides))
-        draft = narrower.draft(grid, grid.voxels * planner.cases, clip_patch=True)
+        draft = narrower.draft(grid, grid.voxels * planner.cases)
     return draft
 
 

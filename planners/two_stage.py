@@ -89,7 +89,8 @@ def two_stage_plans(found: TwoStage, mirroring: Mirroring, options: PlanningOpti
     stages = [_stage(LOCATE, found.locate, training, batch_dice=True, flips=flips)]
     for organ in found.organs:
         name, flips = organ.group.stage_name, organ_flips(organ, found, mirroring, options).chosen
-        batch_dice = found.trunk is None and not organ.holds_region
+        trained = (organ,) if found.trunk is None else found.organs
+        batch_dice = not all(one.holds_region for one in trained)
         training = training_plan(organ.draft, options, share=organ.share)
         stage = _stage(name, organ.draft, training, batch_dice=batch_dice, flips=flips)
         trunk = None if found.trunk is None else found.trunk.name

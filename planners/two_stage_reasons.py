@@ -107,7 +107,6 @@ def _models_decision(found: TwoStage, options: PlanningOptions) -> Decision:
             "weights": found.trunk.weights,
             "weights_of_one_each": found.trunk.separate_weights,
             "organs": len(found.organs),
-            "patch_size": list(draft.patch_size),
             "base_filters": draft.base_filters,
         },
         "The organ's number as an input channel: the first normalisation takes constants away.",
@@ -154,11 +153,9 @@ def _own_grid(organ: OrganDraft) -> tuple[str, str]:
 
 def _shared_grid() -> tuple[str, str]:
     """The rule of organs that share a network, and what was rejected."""
-    rule = (
-        "The grid on which the region fills the patch that all organs share, so that they look alike in size; at most "
-    )
-    rule += f"{COARSEST:g} times coarser or finer than the full resolution."
-    return rule, "One grid for all: a patch that suits a lens would show a small part of a liver."
+    rule = "The grid and the patch that a network of its own would have; the patch in multiples of what the shared "
+    rule += "network halves. A batch holds regions of one organ."
+    return rule, "One patch for all: what holds a spinal cord is mostly empty around a lens."
 
 
 def _network_decision(organ: OrganDraft, found: TwoStage, options: PlanningOptions) -> Decision:

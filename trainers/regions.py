@@ -173,7 +173,7 @@ def regions_of(makers: Sequence[RegionMaker], case_ids: Sequence[str], experienc
     found = {}
     for number, maker in enumerate(makers):
         for name, region in maker.regions(case_ids, experience).of_cases.items():
-            found[name] = replace(region, organ=number)
+            found[name] = replace(region, organ=number, patch_size=maker.stage.patch_size)
     return OrganRegions(makers[0].store, found)
 
 

@@ -148,8 +148,10 @@ class StageTraining:
         from autoseg.runtime import seconds_per_multiply_add
         from autoseg.runtime.speed import FORWARD_PASSES_PER_STEP
 
-        cost = network_cost(self.stage.network, self.stage.patch_size, self.stage.batch_size)
-        return FORWARD_PASSES_PER_STEP * cost.multiply_adds * seconds_per_multiply_add(self.settings.device)
+        stages = self.job.plans.sharing(self.stage)
+        costs = [network_cost(one.network, one.patch_size, one.batch_size).multiply_adds for one in stages]
+        mean = sum(costs) / len(costs)
+        return FORWARD_PASSES_PER_STEP * mean * seconds_per_multiply_add(self.settings.device)
 
 
 def organ_training(

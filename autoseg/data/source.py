@@ -68,7 +68,7 @@ class PatchSource:
     labels on this grid; required in a cascade's later stages. augmentation: strength; 0 gives plain crops.
     limits: of the changes of geometry. foreground_fraction: share of the samples that are centred on some class.
     crops_per_case: samples in a row that come from one case. regions: by case, where it is looked at; None for
-    everywhere.
+    everywhere. Those of a network that organs share may have patches of their own: a batch is of one organ.
     """
 
     def __init__(
@@ -99,23 +99,27 @@ class PatchSource:
             crops_per_case,
         )
         patches = PatchSampler(store, case_ids, options, seed=seed)
-        self.sampler: Sampler = patches if regions is None else RegionSampler(patches, regions)
-        self._organs = {name: region.organ for name, region in (regions or {}).items() if region.organ is not None}
+        self._regions = regions or {}
+        self.sampler: Sampler = patches
+        if regions is not None:
+            self.sampler = RegionSampler(patches, regions, batch_size=stage.batch_size)
         self.outside = 0 if labels.ignore is None else labels.ignore
         self.augmentation = augmentation
-        region_mm = None if stage.region is None else stage.spacing_mm
-        self._prepare_changes(plans, patch_size, limits, region_mm)
+        self._prepare_changes(plans, stage, limits)
         self._contoured: dict[str, np.ndarray] = {}
 
-    def _prepare_changes(
-        self, plans: Plans, patch_size: Sequence[int], limits: SpatialLimits, region_mm: Sequence[float] | None
-    ) -> None:
+    def _prepare_changes(self, plans: Plans, stage: StagePlan, limits: SpatialLimits) -> None:
         axes = plans.mirror_axes
         self.left_right_axis = plans.left_right_axis if plans.left_right_pairs else None
         self.exchange = left_right_exchange(self.labels, plans.left_right_pairs)
         if self.exchange is None:
             axes = tuple(axis for axis in axes if axis != self.left_right_axis)
-        self.spatial = SpatialRanges.of_patch(patch_size, axes, limits, region_mm=region_mm)
+        region_mm = None if stage.region is None else stage.spacing_mm
+        own = {region.patch_size for region in self._regions.values() if region.patch_size is not None}
+        usual = (1, *stage.patch_size) if stage.is_2d else stage.patch_size
+        ranges = {patch: SpatialRanges.of_patch(patch, axes, limits, region_mm=region_mm) for patch in {usual, *own}}
+        self.spatial = ranges[usual]
+        self._spatial_of = {name: ranges[one.patch_size] for name, one in self._regions.items() if one.patch_size}
         self.intensity = IntensityChanges(self.augmentation, in_plane=self.spatial.in_plane)
         self.mask_changes = MaskChanges(self.augmentation, exclusive=not self.labels.has_regions)
         self.masked_channels = [number for number, channel in enumerate(plans.channels) if channel.masked]
@@ -131,7 +135,7 @@ class PatchSource:
         rng = np.random.default_rng([self.seed, SAMPLE_STREAM, number])
         case_id = self.sampler.case_id(number)
         box = self.sampler.box(number, rng)
-        change = self.spatial.draw(rng, self.augmentation)
+        change = self._spatial_of.get(case_id, self.spatial).draw(rng, self.augmentation)
         box = change.moved(box, self.store.labels(case_id).shape) if any(change.shift) else box
         image = cut_image(self.store.image(case_id), box, change)
         labels = cut_labels(self.store.labels(case_id), box, change, outside=self.outside)
@@ -147,9 +151,9 @@ class PatchSource:
         if previous is not None:
             masks = self.mask_changes.apply(class_masks(previous, self.labels), rng)
             image = np.concatenate([image, masks.astype(np.float32)])
-        if case_id in self._organs:
-            organ = np.full((1, *image.shape[1:]), self._organs[case_id], dtype=np.float32)
-            image = np.concatenate([image, organ])
+        organ = None if case_id not in self._regions else self._regions[case_id].organ
+        if organ is not None:
+            image = np.concatenate([image, np.full((1, *image.shape[1:]), organ, dtype=np.float32)])
         return Sample(image, labels, contoured)
 
     def _swaps_sides(self, change: SpatialChange) -> bool:

@@ -117,15 +117,6 @@ def grid_factors(group: OrganGroup, fullres: Grid) -> tuple[list[float], list[fl
     return list(finer), list(coarser)
 
 
-def grid_for_patch(group: OrganGroup, fullres: Grid, patch_size: Ints) -> Grid:
-    """The grid on which the region fills the patch along its longest axis, COARSEST times coarser or finer at most."""
-    spacing = fullres.spacing_mm
-    longest = [n * step for n, step in zip(fullres.median_shape, spacing, strict=True)]
-    edges_mm = [min(edge, most) for edge, most in zip(group.region_mm, longest, strict=True)]
-    factor = max(mm / (edge * step) for mm, edge, step in zip(edges_mm, patch_size, spacing, strict=True))
-    return region_grid(group, fullres, min(max(factor, 1 / COARSEST), COARSEST))
-
-
 def region_grid(group: OrganGroup, fullres: Grid, factor: float) -> Grid:
     """The region of the organ, at most as long as the median case, with a spacing so many times the full one."""
     spacing = tuple(step * factor for step in fullres.spacing_mm)

@@ -56,3 +56,33 @@ def test_forced_samples_hold_a_voxel_of_the_organ() -> None:
     region = Box((5, 12, 12), (35, 20, 20))
     for box in boxes(sampler(CaseRegions(region, None, (0, 0, 0)), patch=8, foreground=1.0)):
         assert box.start[0] <= 29 < box.stop[0]
+
+
+@pytest.mark.parametrize(("batch_size", "crops"), [(2, 1), (2, 4), (4, 2), (2, 3)])
+def test_a_batch_of_a_shared_network_is_of_one_organ_and_all_regions_have_their_turn(
+    batch_size: int, crops: int
+) -> None:
+    box = Box((4, 4, 4), (20, 20, 20))
+    patches = {0: (16, 16, 16), 1: (8, 24, 8), 2: (8, 8, 8)}
+    regions = {
+        f"{organ}_{number}": CaseRegions(box, None, (0, 0, 0), organ, patches[organ])
+        for organ, count in ((0, 5), (1, 2), (2, 1))
+        for number in range(count)
+    }
+    store: Any = SimpleNamespace(labels=lambda case: np.zeros(SHAPE, np.int16), foreground=lambda case: {})
+    options = SamplingOptions((8, 8, 8), 0.0, crops_per_case=crops)
+    made = RegionSampler(PatchSampler(store, list(regions), options, seed=0), regions, batch_size=batch_size)
+    count = 400 * batch_size
+    ids = [made.case_id(number) for number in range(count)]
+    organs = [regions[name].organ for name in ids]
+    for first in range(0, count, batch_size):
+        assert len(set(organs[first : first + batch_size])) == 1
+    for first in range(0, count, crops):
+        assert len(set(ids[first : first + crops])) == 1
+    for number, box in enumerate(boxes(made)):
+        assert box.shape == regions[ids[number]].patch_size
+    turn = count // 10
+    assert set(ids[:turn]) == set(ids[turn : 2 * turn]) == set(regions)
+    shares = {name: ids.count(name) / count for name in regions}
+    assert max(shares[f"0_{number}"] for number in range(5)) < 0.3
+    assert len({organs[first] for first in range(0, 20 * batch_size, batch_size)}) == 3

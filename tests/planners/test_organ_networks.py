@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 from organ_plans import SIZES, fingerprint, plan
 
-from autoseg.plans import TWO_STAGE, StagePlan
+from autoseg.plans import TWO_STAGE, StagePlan, Target
+from planners.default import DefaultPlanner
+from planners.options import Overrides, PlanningOptions
 from planners.rules.budget import parts_by_cost
-from planners.rules.memory import parameter_count, shared_parameter_count
-from planners.rules.organs import COARSEST
+from planners.rules.memory import parameter_count, shared_parameter_count, training_bytes
 
+MEBIBYTE = 1024**2
 MORE = SIZES | {"lens": (8.0, 8.0, 8.0), "brainstem": (60.0, 40.0, 40.0)}
 
 
@@ -29,12 +29,11 @@ def test_parts_of_a_budget_are_by_cost_but_never_tiny(costs: tuple[float, ...], 
     assert parts_by_cost(costs) == pytest.approx(parts)
 
 
-def test_all_organs_share_one_network_one_patch_and_one_training() -> None:
+def test_all_organs_share_one_network_and_one_training() -> None:
     stages = organs(organ_models="shared")
     assert {stage.network_name for stage in stages} == {"organs"}
-    for of in ("network", "patch_size", "batch_size", "training", "batch_dice"):
+    for of in ("network", "batch_size", "training", "batch_dice"):
         assert len({getattr(stage, of) for stage in stages}) == 1, of
-    assert not stages[0].batch_dice
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -48,17 +47,34 @@ def test_that_takes_a_third_of_the_weights_and_half_of_the_time(device: str, bud
     assert sum(stage.training.budget_share for stage in separate) == pytest.approx(1)
 
 
-def test_regions_fill_the_patch_as_far_as_the_full_resolution_allows() -> None:
-    full = plan(fingerprint(MORE)).stages["3d_fullres"].spacing_mm
-    factors = []
-    for stage in organs(organ_models="shared"):
-        factor = stage.spacing_mm[0] / full[0]
-        assert stage.spacing_mm == pytest.approx([factor * step for step in full])
-        filled = max(size / edge for size, edge in zip(stage.median_shape, stage.patch_size, strict=True))
-        is_bound = factor == pytest.approx(1 / COARSEST) or factor == pytest.approx(COARSEST)
-        assert is_bound or math.isclose(filled, 1, rel_tol=0.1)
-        factors.append(factor)
-    assert min(factors) < max(factors)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_each_has_the_grid_of_a_network_of_its_own_and_a_patch_that_holds_as_much(device: str) -> None:
+    separate, shared = organs(device=device), organs(device=device, organ_models="shared")
+    assert len({stage.patch_size for stage in shared}) == len(shared)
+    for own, one in zip(separate, shared, strict=True):
+        assert (one.spacing_mm, one.median_shape) == (own.spacing_mm, own.median_shape)
+        for edge, before, size, step in zip(
+            one.patch_size, own.patch_size, own.median_shape, one.network.divisor, strict=True
+        ):
+            assert edge % step == 0
+            assert min(before, size) <= edge < min(before, size) + step
+
+
+def test_a_shared_network_trains_its_largest_patch_in_the_memory() -> None:
+    target = Target("cpu", 300 * MEBIBYTE, 36000)
+    options = PlanningOptions(target=target, overrides=Overrides(organ_models="shared"), seconds_per_multiply_add=1e-13)
+    plans = DefaultPlanner().plan(fingerprint(MORE), None, options)
+    stages = [stage for stage in plans.configuration_stages(TWO_STAGE) if stage.region]
+    needed = [training_bytes(stage.network, stage.patch_size, stage.batch_size) for stage in stages]
+    assert min(needed) < max(needed) <= 300 * MEBIBYTE
+
+
+def test_dice_is_taken_over_the_batch_where_a_patch_may_hold_nothing_of_its_organ() -> None:
+    whole, long = MORE, MORE | {"cord": (250.0, 30.0, 30.0)}
+    for sizes, over_batch in ((whole, False), (long, True)):
+        made_from = fingerprint({name: size for name, size in sizes.items() if name != "mandible"})
+        stages = plan(made_from, budget=120, organ_models="shared", two_stage="always").configuration_stages(TWO_STAGE)
+        assert {stage.batch_dice for stage in stages if stage.region} == {over_batch}
 
 
 def test_widths_that_are_given_stay() -> None:

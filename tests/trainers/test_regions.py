@@ -170,9 +170,11 @@ def test_samples_of_a_shared_network_carry_the_number_of_their_organ(
     source, numbers = source_of(dataset, plans, makers)
     assert set(numbers.values()) == set(range(len(makers)))
     for number in range(2 * len(numbers)):
-        image = source.sample(number).image
-        assert image.shape == (2, *makers[0].stage.patch_size)
-        assert (image[1] == numbers[source.sampler.case_id(number)]).all()
+        image, organ = source.sample(number).image, numbers[source.sampler.case_id(number)]
+        assert image.shape == (2, *makers[organ or 0].stage.patch_size)
+        assert (image[1] == organ).all()
+    for index in range(len(numbers)):
+        assert len(source.batch(index).image[:, 1].unique()) == 1
 
 
 def test_a_network_of_one_organ_sees_the_image_alone(
