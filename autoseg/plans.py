@@ -7,6 +7,7 @@ resampled.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,10 @@ class Plans:
         if stage.region is None or stage.region.trunk is None:
             return (stage,)
         return tuple(other for other in self.stages.values() if other.network_name == stage.network_name)
+
+    def largest_sharing(self, stage: StagePlan) -> StagePlan:
+        """Of the stages that have one network with this one, that with the largest patch."""
+        return max(self.sharing(stage), key=lambda one: math.prod(one.patch_size))
 
     def in_volume_order(self, lengths: tuple[float, ...]) -> tuple[float, float, float]:
         """Values of the three plan axes, as those of the volume's axes (z, y, x)."""

@@ -74,7 +74,7 @@ def find_low_resolution(fullres: StageDraft, planner: StagePlanner) -> LowResolu
 
 def _shaped(fullres: StageDraft, planner: StagePlanner, shape: Ints) -> LowResolution:
     low = grid_of_shape(fullres.grid, shape)
-    draft = planner.draft(low, low.voxels * planner.cases, clip_patch=True)
+    draft = planner.draft(low, low.voxels * planner.cases, flexible=True)
     return LowResolution(draft, fullres.covered, fullres.grid.voxels / low.voxels, SHAPE_RULE)
 
 
@@ -87,7 +87,7 @@ def _coarsen(
         reduction = fullres.grid.voxels / grid.voxels
         if reduction < least_reduction:
             continue
-        draft = planner.draft(grid, grid.voxels * planner.cases, clip_patch=True)
+        draft = planner.draft(grid, grid.voxels * planner.cases, flexible=True)
         if draft.covered >= LEAST_COVERED:
             return LowResolution(draft, fullres.covered, reduction, rule)
     return LowResolution(None, fullres.covered, rule=rule)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,8 +39,7 @@ def stage_cost(
     stage: StagePlan, plans: Plans, fingerprint: Fingerprint, seconds_per_multiply_add: float | None
 ) -> StageCost:
     """Memory, disk, weights and time of a stage, from closed forms."""
-    patches = [multiply_adds(one.network, one.patch_size) for one in plans.sharing(stage)]
-    work = PASSES * stage.batch_size * sum(patches) / len(patches)
+    work = PASSES * stage.batch_size * _mean_work(plans.sharing(stage))
     epoch = work * stage.training.iterations_per_epoch
     return StageCost(
         training_bytes(stage.network, stage.patch_size, stage.batch_size, plans.target.device),
@@ -47,6 +47,13 @@ def stage_cost(
         shared_parameter_count(stage.network, len(plans.sharing(stage))),
         epoch * plausible_speed(seconds_per_multiply_add) if seconds_per_multiply_add else None,
     )
+
+
+def _mean_work(stages: Sequence[StagePlan]) -> float:
+    """Multiply-adds of a patch, over stages that share a network; a pair has twice the regions."""
+    organs = [1 if stage.region is None else len(stage.region.organs) for stage in stages]
+    work = [multiply_adds(stage.network, stage.patch_size) for stage in stages]
+    return sum(map(operator.mul, organs, work)) / sum(organs)
 
 
 def prepared_bytes(stage: StagePlan, plans: Plans, fingerprint: Fingerprint) -> int:

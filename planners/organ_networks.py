@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from autoseg.errors import PlanningError
 from autoseg.plans import Ints
 from planners.rules import budget
 from planners.rules.memory import multiply_adds, parameter_count, shared_parameter_count, training_bytes
@@ -26,6 +27,8 @@ SHARED_TIME = 0.5
 """Of the organs' budget, for a network that all share: each organ learns from the regions of the others too."""
 SHARED_WEIGHTS = 1 / 3
 """Of the weights that one network each would have, for three networks or more."""
+LAST_EDGE = 2
+"""Voxels of the coarsest level in a patch of a network that organs share."""
 NARROWING = 4
 """Channels of the finest level in a step towards these."""
 
@@ -98,18 +101,31 @@ def shared_by_all(
     """One network, on the grids and about the patches that one network each would have.
 
     separate: these, of whose weights it has SHARED_WEIGHTS at most. Its poolings suit their usual patch, and its width
-    the time that their mean one takes.
+    the time that their mean one takes. Raises PlanningError where it cannot train the largest patch in the memory.
     """
-    own = _for_organs(planner, SHARED_TIME, sum(group.cases for group in groups))
-    separate_weights = sum(parameter_count(one.draft.spec) for one in separate)
     usual = _usual_patch(separate)
     grid = Grid(fullres.spacing_mm, tuple(map(float, usual)), math.prod(usual))
-    largest = max((one.draft.patch_size for one in separate), key=math.prod)
-    most_weights = SHARED_WEIGHTS * separate_weights
-    draft = _narrow_enough(grid, replace(own, patch_size=usual), len(groups), most_weights, largest)
-    draft = replace(draft, batch_size=min(draft.batch_size, *(one.draft.batch_size for one in separate)))
-    organs = tuple(OrganDraft(one.group, _on_patch_of(one.draft, draft), SHARED_TIME) for one in separate)
-    return organs, Trunk(TRUNK, shared_parameter_count(draft.spec, len(groups)), separate_weights)
+    own = replace(_for_organs(planner, SHARED_TIME, sum(group.cases for group in groups)), patch_size=usual)
+    separate_weights = sum(parameter_count(one.draft.spec) for one in separate)
+    most_weights = math.inf if len(groups) < 1 / SHARED_WEIGHTS else SHARED_WEIGHTS * separate_weights
+    for draft in _narrower_and_narrower(grid, own):
+        batch_size = min(draft.batch_size, *(one.draft.batch_size for one in separate))
+        drafts = [_on_patch_of(one.draft, replace(draft, batch_size=batch_size)) for one in separate]
+        weights = shared_parameter_count(draft.spec, len(groups))
+        needed = max(training_bytes(one.spec, one.patch_size, one.batch_size) for one in drafts)
+        fits = planner.options.target.device != "cpu" or needed <= planner.options.target.memory_bytes
+        if fits and (weights <= most_weights or planner.given_filters):
+            break
+    if not fits:
+        raise PlanningError(
+            f"Training a network that all organs share takes {needed / 2**20:.0f} MiB at least, more than the "
+            f"{planner.options.target.memory_bytes / 2**20:.0f} MiB of --memory.",
+            "Raise --memory, lower --patch-size or --base-filters, or leave out --organ-models shared.",
+        )
+    pairs = zip(separate, drafts, strict=True)
+    return tuple(OrganDraft(one.group, made, SHARED_TIME) for one, made in pairs), Trunk(
+        TRUNK, weights, separate_weights
+    )
 
 
 def _usual_patch(separate: Sequence[OrganDraft]) -> Ints:
@@ -121,34 +137,28 @@ def _usual_patch(separate: Sequence[OrganDraft]) -> Ints:
     return tuple(max(SMALLEST_PATCH_EDGE, round(edge * scale)) for edge in median)
 
 
+def _narrower_and_narrower(grid: Grid, planner: StagePlanner) -> Iterator[StageDraft]:
+    """What time affords, then with fewer and fewer channels; widths that the user gives stay."""
+    draft = planner.draft(grid, grid.voxels * planner.cases)
+    yield draft
+    for filters in () if planner.given_filters else range(draft.base_filters - NARROWING, 0, -NARROWING):
+        overrides = replace(planner.options.overrides, base_filters=filters)
+        narrower = replace(planner, options=replace(planner.options, overrides=overrides))
+        yield narrower.draft(grid, grid.voxels * planner.cases)
+
+
 def _on_patch_of(own: StageDraft, shared: StageDraft) -> StageDraft:
     """The shared network on an organ's grid and patch, which grows to what the network can halve.
 
-    What of the patch lies beyond the region need not be held.
+    What of the patch lies beyond the region need not be held, and where a patch of its own network sees the region,
+    this one does. The poolings suit larger organs too: halved edges end with LAST_EDGE voxels at least.
     """
-    edges = zip(own.patch_size, own.grid.median_shape, shared.topology.divisor, strict=True)
-    patch_size = tuple(math.ceil(min(edge, size) / step) * step for edge, size, step in edges)
-    return replace(shared, grid=own.grid, topology=replace(shared.topology, patch_size=patch_size))
-
-
-def _narrow_enough(grid: Grid, planner: StagePlanner, organs: int, most_weights: float, largest: Ints) -> StageDraft:
-    """What time affords, narrowed until it has few enough weights and trains the largest patch in the memory.
-
-    Widths that the user gives stay.
-    """
-    draft = planner.draft(grid, grid.voxels * planner.cases)
-    if planner.given_filters:
-        return draft
-    target = planner.options.target
-    for filters in range(draft.base_filters - NARROWING, 0, -NARROWING):
-        is_small = organs < 1 / SHARED_WEIGHTS or shared_parameter_count(draft.spec, organs) <= most_weights
-        needed = training_bytes(draft.spec, largest, draft.batch_size)
-        if is_small and (target.device != "cpu" or needed <= target.memory_bytes):
-            break
-        overrides = replace(planner.options.overrides, base_filters=filters)
-        narrower = replace(planner, options=replace(planner.options, overrides=overrides))
-        draft = narrower.draft(grid, grid.voxels * planner.cases)
-    return draft
+    patch_size = []
+    for edge, size, step in zip(own.patch_size, own.grid.median_shape, shared.topology.divisor, strict=True):
+        least = LAST_EDGE * step
+        whole = math.floor(size / step) * step if own.sees_all else 0
+        patch_size.append(max(math.ceil(min(edge, size) / step) * step, least, whole))
+    return replace(shared, grid=own.grid, topology=replace(shared.topology, patch_size=tuple(patch_size)))
 
 
 def _own(group: OrganGroup, fullres: Grid, planner: StagePlanner, share: float) -> OrganDraft:
@@ -182,4 +192,4 @@ def _for_organs(planner: StagePlanner, share: float, cases: int) -> StagePlanner
 
 
 def _drafted(group: OrganGroup, grid: Grid, planner: StagePlanner, share: float) -> OrganDraft:
-    return OrganDraft(group, planner.draft(grid, grid.voxels * planner.cases, clip_patch=True), share)
+    return OrganDraft(group, planner.draft(grid, grid.voxels * planner.cases, flexible=True), share)

@@ -77,20 +77,23 @@ class StagePlanner:
     lowres_shape: Ints | None = None
     locate_shape: Ints | None = None
 
-    def draft(self, grid: Grid, dataset_voxels: float, *, clip_patch: bool = False) -> StageDraft:
+    def draft(self, grid: Grid, dataset_voxels: float, *, flexible: bool = False) -> StageDraft:
         """The stage for a grid of two or three axes.
 
-        dataset_voxels: of all cases on this grid. clip_patch: cut a patch that the user gave to the median shape.
+        dataset_voxels: of all cases on this grid. flexible: what the user gives is for larger stages: a patch is cut to
+        the median shape, and a short budget may halve less often than asked for.
         """
         poolings = self.options.overrides.poolings
         given = self.patch_size if self.patch_size and len(self.patch_size) == len(grid.spacing_mm) else None
-        if given and clip_patch:
+        if given and flexible:
             given = tuple(min(edge, math.ceil(size)) for edge, size in zip(given, grid.median_shape, strict=True))
         first = find_topology(grid.spacing_mm, given or initial_patch(grid.spacing_mm, grid.median_shape), poolings)
         topology = widen_thin_edges(first)
         topology = topology if given else self._fit_to_memory(topology, grid)
         draft = self._with_batch(topology, grid, dataset_voxels, first.patch_size)
-        return draft if self.options.target.device == "cuda" else self._fit_to_budget(draft, given is not None)
+        return (
+            draft if self.options.target.device == "cuda" else self._fit_to_budget(draft, given is not None, flexible)
+        )
 
     def for_part(self, share: float) -> StagePlanner:
         """The planner of stages that get a part of the budget per fold and stage."""
@@ -161,11 +164,11 @@ class StagePlanner:
             memory_batch=by_memory,
         )
 
-    def _fit_to_budget(self, draft: StageDraft, patch_is_given: bool) -> StageDraft:
+    def _fit_to_budget(self, draft: StageDraft, patch_is_given: bool, flexible: bool) -> StageDraft:
         target, seconds = self.options.target, self.options.budget_seconds
         assert seconds is not None
         choice = budget.choose(
-            self._candidates(draft, patch_is_given),
+            self._candidates(draft, patch_is_given, flexible),
             budget_seconds=seconds,
             seconds_per_multiply_add=budget.plausible_speed(self.options.seconds_per_multiply_add),
             memory_bytes=target.memory_bytes,
@@ -185,33 +188,33 @@ class StagePlanner:
             choice=choice,
         )
 
-    def _candidates(self, draft: StageDraft, patch_is_given: bool) -> Iterator[budget.Candidate]:
+    def _candidates(self, draft: StageDraft, patch_is_given: bool, flexible: bool) -> Iterator[budget.Candidate]:
         """Patches from large to small, for each the widths from wide to narrow; the narrowest only for the smallest."""
         overrides, given = self.options.overrides, self.given_filters
         widths = (given,) if given else budget.WIDTHS
         batch = overrides.batch_size or min(draft.batch_size, budget.BATCH_SIZES[len(draft.patch_size)])
-        for topology in [draft.topology] if patch_is_given else self._smaller_patches(draft):
+        for topology in [draft.topology] if patch_is_given else self._smaller_patches(draft, flexible):
             for width in widths:
                 yield self._candidate(topology, width, batch)
         if not given:
             yield self._candidate(topology, budget.LAST_WIDTH, batch)
 
-    def _smaller_patches(self, draft: StageDraft) -> Iterator[Topology]:
+    def _smaller_patches(self, draft: StageDraft, flexible: bool) -> Iterator[Topology]:
         """The patches that lie within the median case, large to small; where there is none, the first one."""
         within = False
         sizes = [max(size, SMALLEST_PATCH_EDGE) for size in draft.grid.median_shape]
-        for topology in self._shrinking(draft):
+        for topology in self._shrinking(draft, flexible):
             if all(edge <= size for edge, size in zip(topology.patch_size, sizes, strict=True)):
                 within = True
                 yield topology
         if not within:
             yield draft.topology
 
-    def _shrinking(self, draft: StageDraft) -> Iterator[Topology]:
-        """Poolings that the user gives, and that the first patch allows, every one allows."""
+    def _shrinking(self, draft: StageDraft, flexible: bool) -> Iterator[Topology]:
+        """The first patch, and ever smaller ones; where the poolings are given, and not flexible, with all of those."""
         topology, grid = draft.topology, draft.grid
         least = budget.SMALLEST_PATCH_VOXELS[len(draft.patch_size)]
-        levels = 0 if self.options.overrides.poolings is None else len(topology.strides)
+        levels = 0 if flexible or self.options.overrides.poolings is None else len(topology.strides)
         yield topology
         while True:
             try:

@@ -147,5 +147,5 @@ def _locator(full: StageDraft, planner: StagePlanner) -> tuple[StageDraft, int]:
 
 
 def _located_on(grid: Grid, planner: StagePlanner) -> tuple[StageDraft, int]:
-    draft = planner.draft(grid, grid.voxels * planner.cases, clip_patch=True)
+    draft = planner.draft(grid, grid.voxels * planner.cases, flexible=True)
     return draft, math.prod(map(windows_along, grid.median_shape, draft.patch_size))

@@ -94,7 +94,7 @@ def _models_decision(found: TwoStage, options: PlanningOptions) -> Decision:
             "one-each",
             "Each organ, or left and right pair, has a network of its own, for its size.",
             {"networks": len(found.organs)},
-            "One for all: a third of the weights and half of the time, on one patch; --organ-models shared plans it.",
+            "One for all: a third of the weights and half of the time; --organ-models shared plans it.",
         )
     draft = found.organs[0].draft
     return Decision(
@@ -121,9 +121,8 @@ def _grid_decision(organ: OrganDraft, found: TwoStage, options: PlanningOptions)
         margin = f"{options.overrides.region_margin} voxels of the full resolution (--region-margin, {given})"
     else:
         margin = f"{MARGIN_SHARE:.0%} of its edge, at least {LOCATOR_VOXELS:g} voxels of the locator and "
-        margin += f"{LEAST_MARGIN_MM:g} mm"
-        if found.trunk is None:
-            margin += f"; edges up to {max(SURROUNDINGS):g} times as long where a wide network affords it"
+        margin += f"{LEAST_MARGIN_MM:g} mm; edges up to {max(SURROUNDINGS):g} times as long where a wide network "
+        margin += "of its own affords it"
     return Decision(
         f"{organ.group.stage_name}.spacing_mm",
         _rounded(draft.grid.spacing_mm),

@@ -132,7 +132,8 @@ def taylor_scores(network: nn.Module, task: FittingTask, settings: TrainingSetti
             outputs = network(computation.move(batch.image))
         return loss(outputs, batch.target.to(settings.device))
 
-    batches = (source.batch(index) for index in range(TAYLOR_BATCHES))
+    count = max(TAYLOR_BATCHES, len(task.job.plans.sharing(task.stage)))  # a batch is of one organ
+    batches = (source.batch(index) for index in range(count))
     return taylor(network.train(), network_groups(network), batches, loss_of)
 
 
@@ -203,7 +204,8 @@ def _decided(chain: Chain, stage: StagePlan) -> StageCourse:
     settings = StageTraining(chain.job, stage).settings
 
     def seconds(stage: StagePlan, networks: Sequence[NetworkSpec]) -> Sequence[float]:
-        found = measured_latency(stage, networks, device=settings.device).seconds
+        largest = chain.job.plans.largest_sharing(stage)
+        found = measured_latency(largest, networks, device=settings.device).seconds
         LOGGER.info("%s: %s ms per patch", stage.name, " and ".join(f"{1000 * value:.1f}" for value in found))
         return found
 

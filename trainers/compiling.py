@@ -11,8 +11,11 @@ from autoseg.training.options import TrainingSettings
 
 
 def is_worth_compiling(settings: TrainingSettings, stage: StagePlan) -> bool:
-    """Whether torch.compile pays: on a GPU, unless the training is short."""
-    if not is_gpu(settings.device):
+    """Whether torch.compile pays: on a GPU, unless the training is short.
+
+    A network that organs share would be compiled for every organ: each has layers and a patch of its own.
+    """
+    if not is_gpu(settings.device) or stage.shared_as is not None:
         return False
     if settings.epochs is None:
         return compiling_pays(settings.budget_seconds or 0.0)

@@ -163,7 +163,8 @@ def _hooks(task: FittingTask, settings: TrainingSettings, average: WeightAverage
     )
     hooks: list[Hook] = [rate, average]
     if task.cases.validation:
-        batches = max(2, round(VALIDATION_SHARE * settings.iterations_per_epoch))
+        organs = len(task.job.plans.sharing(task.stage))  # a batch is of one
+        batches = max(2, organs, round(VALIDATION_SHARE * settings.iterations_per_epoch))
         source = _patches(task, settings, training=False)
         validation = Validation(PatchScore(source, batches, computation_of(settings, task.stage)), average)
         hooks.append(validation)

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 class NetworkFiles:
     """What prediction opens of a network.
 
-    weights: of each fold. int8: by organ the forms of all folds, none where one was not accepted.
+    weights: of each fold. int8: by organ, that with the largest patch first, the forms of all folds, none where one was
+    not accepted.
     """
 
     weights: tuple[Path, ...]
@@ -43,7 +44,7 @@ class NetworkFiles:
 
     @property
     def form(self) -> str | None:
-        """In int8, of the first organ and fold; None unless every organ has one."""
+        """In int8, of the organ with the largest patch and the first fold; None unless every organ has one."""
         return self.int8[0][0] if all(self.int8) else None
 
     @property
@@ -81,15 +82,18 @@ class StepMeasures:
             files = [
                 self._files(stage, self.source if not i else self.steps / step.name) for i, step in enumerate(made)
             ]
-            times, engines[stage.network_name] = self._times(stage, files)
+            largest = self.job.plans.largest_sharing(stage)
+            times, engines[stage.network_name] = self._times(largest, files)
             for found, one, time in zip(networks, files, times, strict=True):
-                found[stage.network_name] = measure(one, stage, time)
+                found[stage.network_name] = measure(one, largest, time)
         return tuple(replace(step, networks=found) for step, found in zip(made, networks, strict=True)), engines
 
     def _files(self, stage: StagePlan, folder: Path) -> NetworkFiles:
         place = replace(self.job, folder=folder).stage_folder(stage)
         weights = tuple(place / f"fold_{name}" / WEIGHTS for name in self.job.fold_names)
-        forms = tuple(find_int8(weights, organ=one.shared_as) for one in self.job.plans.sharing(stage))
+        largest = self.job.plans.largest_sharing(stage)
+        sharing = sorted(self.job.plans.sharing(stage), key=lambda one: one is not largest)
+        forms = tuple(find_int8(weights, organ=one.shared_as) for one in sharing)
         return NetworkFiles(weights, tuple(tuple(one.file for one in organ) for organ in forms))
 
     def _times(self, stage: StagePlan, files: Sequence[NetworkFiles]) -> tuple[list[Time], str]:
@@ -109,7 +113,7 @@ class StepMeasures:
 
 
 def measure(files: NetworkFiles, stage: StagePlan, time: Time) -> NetworkMeasure:
-    """A network of a stage, or of those that share it, as it lies in the files of its folds."""
+    """A network of a stage, or of those that share it and this has the largest patch of, as it lies in its files."""
     work = network_cost(files.spec, stage.patch_size, 1).multiply_adds
     zeros, levels = zeros_and_levels(files.weights)
     parameters = count_weights(files.weights[0])

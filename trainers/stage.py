@@ -59,13 +59,12 @@ class StageTraining:
         options = self.job.options
         use_threads(options.threads)
         device = choose_device(options.device)
-        precision = choose_precision(
-            self.stage.network,
-            self.stage.patch_size,
-            self.stage.batch_size,
-            device=device,
-            wanted=options.precision,
-        )
+        stages = {stage.patch_size: stage for stage in self.job.plans.sharing(self.stage)}.values()
+        chosen = [
+            choose_precision(one.network, one.patch_size, one.batch_size, device=device, wanted=options.precision)
+            for one in stages
+        ]
+        precision = chosen[0] if len(set(chosen)) == 1 else "fp32"
         return settle(self.stage.training, options, precision=precision, device=device)
 
     def folder(self, fold_name: str) -> Path:

@@ -36,7 +36,7 @@ class RegionSampler:
     A patch that is as long as the region is centred on it, as in prediction; along a longer region it lies anywhere, or
     around a voxel of the organ for the forced share of the samples. Where organs share a network, a batch holds regions
     of one of them: they differ in their patches. All regions have their turn before one comes again, save that the
-    last batch of an organ is filled up with its first.
+    last batch of an organ is filled up with its first; a turn begins with a batch of each organ.
     """
 
     def __init__(self, patches: PatchSampler, regions: Mapping[str, CaseRegions], *, batch_size: int = 1) -> None:
@@ -47,6 +47,7 @@ class RegionSampler:
         self._organs = list(organs.values())
         crops = patches.options.crops_per_case
         self._in_a_row = math.lcm(batch_size, crops) // crops  # cases, so that no batch is of two organs
+        self._last: tuple[int, list[list[str]]] | None = None
 
     def case_id(self, number: int) -> str:
         """The case of sample `number`."""
@@ -54,17 +55,21 @@ class RegionSampler:
             return self.patches.case_id(number)
         row, position = divmod(number // self.patches.options.crops_per_case, self._in_a_row)
         turn, row = divmod(row, sum(math.ceil(len(cases) / self._in_a_row) for cases in self._organs))
-        return self._rows(turn)[row][position]
+        if self._last is None or self._last[0] != turn:
+            self._last = turn, self._rows(turn)
+        return self._last[1][row][position]
 
     def _rows(self, turn: int) -> list[list[str]]:
         """All regions in rows of one organ, in a new order each turn."""
         rng, count = np.random.default_rng([self.patches.seed, ORDER_STREAM, turn]), self._in_a_row
-        rows = []
+        first_rows, rows = [], []
         for cases in self._organs:
             order = [cases[place] for place in rng.permutation(len(cases))]
             order += [order[place % len(order)] for place in range(-len(order) % count)]
-            rows += [order[first : first + count] for first in range(0, len(order), count)]
-        return [rows[place] for place in rng.permutation(len(rows))]
+            first, *others = (order[begin : begin + count] for begin in range(0, len(order), count))
+            first_rows.append(first)
+            rows += others
+        return [several[place] for several in (first_rows, rows) for place in rng.permutation(len(several))]
 
     def box(self, number: int, rng: np.random.Generator) -> Box:
         """The box of sample `number` in its case; rng: the sample's own random stream."""

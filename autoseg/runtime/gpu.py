@@ -19,7 +19,10 @@ def free_memory_bytes(device: str) -> int:
 
 
 def make_ready(device: str) -> None:
-    """Let cuDNN try its ways of computing each convolution once, since all patches are of one shape. Else nothing."""
+    """Let cuDNN try its ways of computing each convolution once: patches have one shape, or one for each organ.
+
+    Elsewhere nothing happens.
+    """
     import torch
 
     if is_gpu(device):

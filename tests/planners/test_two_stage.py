@@ -51,7 +51,7 @@ def test_organs_of_other_sizes_get_other_networks() -> None:
 
 
 def test_a_small_organ_has_a_finer_grid_and_a_large_one_the_full_resolution() -> None:
-    stages = plan(fingerprint(SIZES | {"lung": (150.0, 100.0, 130.0)}), budget=7200, two_stage="always").stages
+    stages = plan(fingerprint(SIZES | {"lung": (150.0, 100.0, 130.0)}), "cuda", two_stage="always").stages
     full = stages["3d_fullres"].spacing_mm
     for name, finer in {
         "organ_optic_nerve": 1.5,
