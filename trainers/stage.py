@@ -147,8 +147,11 @@ class StageTraining:
         from autoseg.runtime import seconds_per_multiply_add
         from autoseg.runtime.speed import FORWARD_PASSES_PER_STEP
 
-        stages = self.job.plans.sharing(self.stage)
-        costs = [network_cost(one.network, one.patch_size, one.batch_size).multiply_adds for one in stages]
+        costs = [
+            network_cost(one.network, one.patch_size, one.batch_size).multiply_adds
+            for one in self.job.plans.sharing(self.stage)
+            for _ in (one.region.organs if one.region else ("all",))  # a pair has twice the regions
+        ]
         mean = sum(costs) / len(costs)
         return FORWARD_PASSES_PER_STEP * mean * seconds_per_multiply_add(self.settings.device)
 

@@ -75,13 +75,13 @@ def make_plans(stage: StagePlan, **changes: Any) -> Plans:
 
 @pytest.fixture
 def source_of() -> Callable[..., PatchSource]:
-    """Makes a source: source_of(maps, patch_size, labels=, images=, not_contoured=, plans={...}, batch_size=, ...)."""
+    """Makes a source: source_of(maps, patch_size, labels=, images=, not_contoured=, region=, plans={...}, ...)."""
 
     def make(maps: dict[str, np.ndarray], patch_size: tuple[int, ...], **options: Any) -> PatchSource:
         labels = options.pop("labels", Labels({"left": (1,), "right": (2,)}))
         images = options.pop("images", {name: array[None].astype(np.float32) for name, array in maps.items()})
         store = MemoryStore(labels, maps, images, options.pop("not_contoured", {}))
-        stage = make_stage(patch_size, options.pop("batch_size", 2))
+        stage = replace(make_stage(patch_size, options.pop("batch_size", 2)), region=options.pop("region", None))
         plans = make_plans(stage, **options.pop("plans", {}))
         previous = store if options.pop("previous", False) else None
         return PatchSource(store, list(maps), plans, stage, labels, previous=previous, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,7 +73,9 @@ def test_a_batch_of_a_shared_network_is_of_one_organ_and_all_regions_have_their_
     store: Any = SimpleNamespace(labels=lambda case: np.zeros(SHAPE, np.int16), foreground=lambda case: {})
     options = SamplingOptions((8, 8, 8), 0.0, crops_per_case=crops)
     made = RegionSampler(PatchSampler(store, list(regions), options, seed=0), regions, batch_size=batch_size)
-    count = 400 * batch_size
+    cases = math.lcm(batch_size, crops) // crops
+    row = cases * crops
+    count = 100 * row
     ids = [made.case_id(number) for number in range(count)]
     organs = [regions[name].organ for name in ids]
     for first in range(0, count, batch_size):
@@ -81,8 +84,11 @@ def test_a_batch_of_a_shared_network_is_of_one_organ_and_all_regions_have_their_
         assert len(set(ids[first : first + crops])) == 1
     for number, box in enumerate(boxes(made)):
         assert box.shape == regions[ids[number]].patch_size
-    turn = count // 10
-    assert set(ids[:turn]) == set(ids[turn : 2 * turn]) == set(regions)
-    shares = {name: ids.count(name) / count for name in regions}
-    assert max(shares[f"0_{number}"] for number in range(5)) < 0.3
-    assert len({organs[first] for first in range(0, 20 * batch_size, batch_size)}) == 3
+    rows = [tuple(sorted(set(ids[first : first + row]))) for first in range(0, count, row)]
+    turn = sum(-(-number // cases) for number in (5, 2, 1))
+    for first in range(0, len(rows) - turn, turn):
+        seen = [name for one in rows[first : first + turn] for name in one]
+        assert set(seen) == set(regions)
+        assert len(seen) - len(regions) < cases, "none comes twice, save to fill a batch up"
+        assert len({one[0][0] for one in rows[first : first + 3]}) == 3, "a turn begins with each organ"
+    assert rows[:turn] != rows[turn : 2 * turn]

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from autoseg.data.regions import CaseRegions
 from autoseg.data.source import PatchSource
 from autoseg.data.spatial import SpatialLimits
 from autoseg.errors import OptionError
+from autoseg.geometry import Box
 from autoseg.labels import Labels
+from autoseg.plans import RegionPlan
 
 Make = Callable[..., PatchSource]
 Maps = dict[str, np.ndarray]
@@ -44,6 +47,28 @@ def test_image_and_labels_stay_together(source_of: Make, two_balls: Maps) -> Non
     for number in range(30):
         sample = source.sample(number)
         assert (np.abs(sample.image[0] - sample.labels) < 1).mean() > 0.99
+
+
+def test_a_long_organ_is_not_laid_across_its_own_patch(source_of: Make) -> None:
+    """Which is longer and thinner than that of the organ beside it; by the shape of patches it would turn anyhow."""
+    bar, cube = np.zeros((24, 48, 24), np.int16), np.zeros((24, 48, 24), np.int16)
+    bar[10:14, :, 10:14], cube[8:16, 20:28, 8:16] = 1, 1
+    regions = {
+        "bar": CaseRegions(Box((8, 8, 8), (16, 40, 16)), None, (0, 0, 0), 0, (8, 32, 8)),
+        "cube": CaseRegions(Box((6, 18, 6), (18, 30, 18)), None, (0, 0, 0), 1, (12, 12, 12)),
+    }
+    source = source_of(
+        {"bar": bar, "cube": cube},
+        (12, 12, 12),
+        labels=Labels({"organ": (1,)}),
+        region=RegionPlan(("organ",), (1.0, 1.0, 1.0), (1.0, 1.0, 1.0)),
+        regions=regions,
+        limits=SpatialLimits(scales=(1.0, 1.0)),
+    )
+    samples = [(source.sampler.case_id(number), source.sample(number)) for number in range(200)]
+    assert {(name, sample.labels.shape) for name, sample in samples} == {("bar", (8, 32, 8)), ("cube", (12, 12, 12))}
+    kept = [int((sample.labels == 1).sum()) for name, sample in samples if name == "bar"]
+    assert 4 * 4 * 20 < min(kept) < 4 * 4 * 31
 
 
 def test_two_dimensional_patches_are_slices(source_of: Make, two_balls: Maps) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from organ_plans import SIZES, fingerprint, plan
 
+from autoseg.errors import PlanningError
 from autoseg.plans import TWO_STAGE, StagePlan, Target
 from planners.default import DefaultPlanner
 from planners.options import Overrides, PlanningOptions
@@ -60,13 +61,32 @@ def test_each_has_the_grid_of_a_network_of_its_own_and_a_patch_that_holds_as_muc
             assert edge // step >= 2, "no map of a single voxel"
 
 
-def test_a_shared_network_trains_its_largest_patch_in_the_memory() -> None:
-    target = Target("cpu", 300 * MEBIBYTE, 36000)
-    options = PlanningOptions(target=target, overrides=Overrides(organ_models="shared"), seconds_per_multiply_add=1e-13)
-    plans = DefaultPlanner().plan(fingerprint(MORE), None, options)
-    stages = [stage for stage in plans.configuration_stages(TWO_STAGE) if stage.region]
-    needed = [training_bytes(stage.network, stage.patch_size, stage.batch_size) for stage in stages]
-    assert min(needed) < max(needed) <= 300 * MEBIBYTE
+def in_memory(memory: int, **overrides: object) -> list[StagePlan]:
+    """The stages of two organs, a long one and a cube, that share a network: their number asks for no fewer weights."""
+    made_from = fingerprint({"cord": (250.0, 30.0, 30.0), "brainstem": (60.0, 40.0, 40.0)})
+    options = PlanningOptions(
+        target=Target("cpu", memory, 36000),
+        overrides=Overrides(organ_models="shared", two_stage="always", **overrides),  # type: ignore[arg-type]
+        seconds_per_multiply_add=1e-14,
+    )
+    plans = DefaultPlanner().plan(made_from, None, options)
+    return [stage for stage in plans.configuration_stages(TWO_STAGE) if stage.region]
+
+
+@pytest.mark.parametrize("memory", [300, 540, 800])
+def test_a_shared_network_trains_its_largest_patch_in_the_memory(memory: int) -> None:
+    """540 MiB would hold that of a network of its own, but not what it grows to."""
+    needed = [bytes_of(stage) for stage in in_memory(memory * MEBIBYTE)]
+    assert min(needed) < max(needed) <= memory * MEBIBYTE
+
+
+def test_widths_that_are_given_must_fit_into_the_memory() -> None:
+    with pytest.raises(PlanningError, match=r"all organs share takes 712 MiB at least.*Raise --memory"):
+        in_memory(670 * MEBIBYTE, base_filters=32)
+
+
+def bytes_of(stage: StagePlan) -> int:
+    return training_bytes(stage.network, stage.patch_size, stage.batch_size)
 
 
 def test_dice_is_taken_over_the_batch_where_a_patch_may_hold_nothing_of_its_organ() -> None:
