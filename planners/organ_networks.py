@@ -101,14 +101,16 @@ def shared_by_all(
     """One network, on the grids and about the patches that one network each would have.
 
     separate: these, of whose weights it has SHARED_WEIGHTS at most. Its poolings suit their usual patch, and its width
-    the time that their mean one takes. Raises PlanningError where it cannot train the largest patch in the memory.
+    is one with which SHARED_TIME buys that part of all iterations that they want. Raises PlanningError where it cannot
+    train the largest patch in the memory.
     """
     usual = _usual_patch(separate)
     grid = Grid(fullres.spacing_mm, tuple(map(float, usual)), math.prod(usual))
     own = replace(_for_organs(planner, SHARED_TIME, sum(group.cases for group in groups)), patch_size=usual)
     separate_weights = sum(parameter_count(one.draft.spec) for one in separate)
     most_weights = math.inf if len(groups) < 1 / SHARED_WEIGHTS else SHARED_WEIGHTS * separate_weights
-    for draft in _narrower_and_narrower(grid, own):
+    wanted = sum(one.draft.choice.wanted for one in separate if one.draft.choice is not None)
+    for draft in _narrower_and_narrower(grid, own, int(SHARED_TIME * wanted)):
         batch_size = min(draft.batch_size, *(one.draft.batch_size for one in separate))
         drafts = [_on_patch_of(one.draft, replace(draft, batch_size=batch_size)) for one in separate]
         weights = shared_parameter_count(draft.spec, len(groups))
@@ -137,14 +139,14 @@ def _usual_patch(separate: Sequence[OrganDraft]) -> Ints:
     return tuple(max(SMALLEST_PATCH_EDGE, round(edge * scale)) for edge in median)
 
 
-def _narrower_and_narrower(grid: Grid, planner: StagePlanner) -> Iterator[StageDraft]:
-    """What time affords, then with fewer and fewer channels; widths that the user gives stay."""
-    draft = planner.draft(grid, grid.voxels * planner.cases)
+def _narrower_and_narrower(grid: Grid, planner: StagePlanner, wanted: int) -> Iterator[StageDraft]:
+    """What time affords with the wanted iterations, then with fewer and fewer channels; the user's widths stay."""
+    draft = planner.draft(grid, grid.voxels * planner.cases, wanted=wanted)
     yield draft
     for filters in () if planner.given_filters else range(draft.base_filters - NARROWING, 0, -NARROWING):
         overrides = replace(planner.options.overrides, base_filters=filters)
         narrower = replace(planner, options=replace(planner.options, overrides=overrides))
-        yield narrower.draft(grid, grid.voxels * planner.cases)
+        yield narrower.draft(grid, grid.voxels * planner.cases, wanted=wanted)
 
 
 def _on_patch_of(own: StageDraft, shared: StageDraft) -> StageDraft:

@@ -77,11 +77,13 @@ class StagePlanner:
     lowres_shape: Ints | None = None
     locate_shape: Ints | None = None
 
-    def draft(self, grid: Grid, dataset_voxels: float, *, flexible: bool = False) -> StageDraft:
+    def draft(
+        self, grid: Grid, dataset_voxels: float, *, flexible: bool = False, wanted: int | None = None
+    ) -> StageDraft:
         """The stage for a grid of two or three axes.
 
         dataset_voxels: of all cases on this grid. flexible: what the user gives is for larger stages: a patch is cut to
-        the median shape, and a short budget may halve less often than asked for.
+        the median shape, and a short budget may halve less often than asked for. wanted: iterations, see budget.choose.
         """
         poolings = self.options.overrides.poolings
         given = self.patch_size if self.patch_size and len(self.patch_size) == len(grid.spacing_mm) else None
@@ -92,7 +94,9 @@ class StagePlanner:
         topology = topology if given else self._fit_to_memory(topology, grid)
         draft = self._with_batch(topology, grid, dataset_voxels, first.patch_size)
         return (
-            draft if self.options.target.device == "cuda" else self._fit_to_budget(draft, given is not None, flexible)
+            draft
+            if self.options.target.device == "cuda"
+            else self._fit_to_budget(draft, given is not None, flexible, wanted)
         )
 
     def for_part(self, share: float) -> StagePlanner:
@@ -164,7 +168,7 @@ class StagePlanner:
             memory_batch=by_memory,
         )
 
-    def _fit_to_budget(self, draft: StageDraft, patch_is_given: bool, flexible: bool) -> StageDraft:
+    def _fit_to_budget(self, draft: StageDraft, patch_is_given: bool, flexible: bool, wanted: int | None) -> StageDraft:
         target, seconds = self.options.target, self.options.budget_seconds
         assert seconds is not None
         choice = budget.choose(
@@ -172,6 +176,7 @@ class StagePlanner:
             budget_seconds=seconds,
             seconds_per_multiply_add=budget.plausible_speed(self.options.seconds_per_multiply_add),
             memory_bytes=target.memory_bytes,
+            wanted=wanted,
         )
         chosen = choice.candidate
         return StageDraft(

@@ -100,13 +100,19 @@ def wanted_iterations(budget_seconds: float) -> int:
 
 
 def choose(
-    candidates: Iterable[Candidate], *, budget_seconds: float, seconds_per_multiply_add: float, memory_bytes: int
+    candidates: Iterable[Candidate],
+    *,
+    budget_seconds: float,
+    seconds_per_multiply_add: float,
+    memory_bytes: int,
+    wanted: int | None = None,
 ) -> Choice:
     """The first candidate that fits into memory and gets the wanted iterations; else the last, which is the cheapest.
 
-    candidates: at least one, in the order of preference. Raises PlanningError where not even the last fits into memory.
+    candidates: at least one, in the order of preference. wanted: how many that are, by default wanted_iterations() of
+    the budget. Raises PlanningError where not even the last fits into memory.
     """
-    wanted = wanted_iterations(budget_seconds)
+    wanted = wanted or wanted_iterations(budget_seconds)
     passed, passed_iterations = None, 0
     for candidate in candidates:
         seconds = candidate.work * seconds_per_multiply_add
