@@ -93,11 +93,9 @@ class StagePlanner:
         topology = widen_thin_edges(first)
         topology = topology if given else self._fit_to_memory(topology, grid)
         draft = self._with_batch(topology, grid, dataset_voxels, first.patch_size)
-        return (
-            draft
-            if self.options.target.device == "cuda"
-            else self._fit_to_budget(draft, given is not None, flexible, wanted)
-        )
+        if self.options.target.device == "cuda":
+            return draft
+        return self._fit_to_budget(draft, given is not None, flexible, wanted)
 
     def for_part(self, share: float) -> StagePlanner:
         """The planner of stages that get a part of the budget per fold and stage."""
