@@ -39,15 +39,22 @@ def test_the_time_of_epochs_is_estimated(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_iteration_is_estimated_by_its_multiply_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a network that organs share by the mean over regions, of which a pair has two."""
     from autoseg.networks.cost import network_cost
     from autoseg.runtime.speed import probe_spec
 
     monkeypatch.setattr("autoseg.runtime.seconds_per_multiply_add", lambda device: 1e-10)
-    stage: Any = SimpleNamespace(network=probe_spec(), patch_size=(16, 16, 16), batch_size=2)
-    training = StageTraining(SimpleNamespace(), stage)  # type: ignore[arg-type]
-    vars(training)["settings"] = SimpleNamespace(device="cpu")
-    work = network_cost(probe_spec(), (16, 16, 16), 2).multiply_adds
-    assert training._seconds_per_iteration() == pytest.approx(3e-10 * work)
+    small, large = ((16, 16, 16), None), ((32, 32, 32), SimpleNamespace(organs=("left", "right")))
+    stages: list[Any] = [
+        SimpleNamespace(network=probe_spec(), patch_size=patch_size, batch_size=2, region=region)
+        for patch_size, region in (small, large)
+    ]
+    for sharing, regions in (([stages[0]], 1), (stages, 3)):
+        plans = SimpleNamespace(sharing=lambda stage, sharing=sharing: sharing)
+        training = StageTraining(SimpleNamespace(plans=plans), stages[0])  # type: ignore[arg-type]
+        vars(training)["settings"] = SimpleNamespace(device="cpu")
+        work = network_cost(probe_spec(), (16, 16, 16), 2).multiply_adds * (1 if regions == 1 else (1 + 2 * 8) / 3)
+        assert training._seconds_per_iteration() == pytest.approx(3e-10 * work)
 
 
 def test_nothing_is_announced_for_what_is_trained() -> None:
