@@ -13,6 +13,8 @@ from planners.rules.budget import parts_by_cost
 from planners.rules.memory import parameter_count, shared_parameter_count, training_bytes
 
 MEBIBYTE = 1024**2
+TRAININGS = ("organ_lens.training", "organ_eye_left+eye_right.training")
+PAIR_AND_LENS = {"lens": (8.0, 8.0, 8.0), "eye_left": (24.0, 25.0, 26.0), "eye_right": (24.0, 25.0, 28.0)}
 MORE = SIZES | {"lens": (8.0, 8.0, 8.0), "brainstem": (60.0, 40.0, 40.0)}
 
 
@@ -37,6 +39,15 @@ def test_all_organs_share_one_network_and_one_training() -> None:
         assert len({getattr(stage, of) for stage in stages}) == 1, of
 
 
+def test_half_of_the_time_buys_half_of_the_iterations_that_one_network_each_wants() -> None:
+    made_from = fingerprint(PAIR_AND_LENS)
+    separate, shared = (
+        [made.numbers["wanted_iterations"] for made in plans.decisions if made.what in TRAININGS]
+        for plans in (plan(made_from, two_stage="always", organ_models=models) for models in ("one-each", "shared"))
+    )
+    assert shared == [sum(separate) // 2] * len(separate) == shared[:2]
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("budget", [120, 1800, 36000])
 def test_that_takes_a_third_of_the_weights_and_half_of_the_time(device: str, budget: float) -> None:
@@ -48,9 +59,14 @@ def test_that_takes_a_third_of_the_weights_and_half_of_the_time(device: str, bud
     assert sum(stage.training.budget_share for stage in separate) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("region_margin", [None, 1])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_each_has_the_grid_of_a_network_of_its_own_and_a_patch_that_holds_as_much(device: str) -> None:
-    separate, shared = organs(device=device), organs(device=device, organ_models="shared")
+def test_each_has_the_grid_of_a_network_of_its_own_and_a_patch_that_holds_as_much(
+    device: str, region_margin: int | None
+) -> None:
+    separate, shared = (
+        organs(device=device, region_margin=region_margin, organ_models=models) for models in ("one-each", "shared")
+    )
     assert len({stage.patch_size for stage in shared}) > 2
     for own, one in zip(separate, shared, strict=True):
         assert (one.spacing_mm, one.median_shape) == (own.spacing_mm, own.median_shape)
