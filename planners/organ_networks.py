@@ -124,10 +124,8 @@ def shared_by_all(
             f"{planner.options.target.memory_bytes / 2**20:.0f} MiB of --memory.",
             "Raise --memory, lower --patch-size or --base-filters, or leave out --organ-models shared.",
         )
-    pairs = zip(separate, drafts, strict=True)
-    return tuple(OrganDraft(one.group, made, SHARED_TIME) for one, made in pairs), Trunk(
-        TRUNK, weights, separate_weights
-    )
+    organs = tuple(OrganDraft(one.group, made, SHARED_TIME) for one, made in zip(separate, drafts, strict=True))
+    return organs, Trunk(TRUNK, weights, separate_weights)
 
 
 def _usual_patch(separate: Sequence[OrganDraft]) -> Ints:
