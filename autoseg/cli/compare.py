@@ -32,7 +32,13 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--vary", type=option_and_text, metavar="NAME=VALUE,VALUE", help="an option, and its values")
     what.add_argument("--trade-off", action="store_true", help="measure the trained models by every engine")
     parser.add_argument(
-        "--set", type=option_and_text, nargs="+", default=(), metavar="NAME=VALUE", help="options of all variants"
+        "--set",
+        type=option_and_text,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="options of all variants",
     )
     parser.add_argument("-c", "--configuration", metavar="NAME", help="to train (default: what planning suggests)")
     budget = parser.add_mutually_exclusive_group()

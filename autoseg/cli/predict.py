@@ -48,8 +48,12 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="SIZE",
         help="with -c best: that it measured, such as 1G; a volume that may need more is told",
     )
-    parser.add_argument("--model", nargs="+", type=Path, metavar="FOLDER", help="model folders, in place of -d and -c")
-    parser.add_argument("-i", "--images", nargs="+", type=Path, required=True, help="a folder, files, or a list")
+    parser.add_argument(
+        "--model", nargs="+", action="extend", type=Path, metavar="FOLDER", help="model folders, in place of -d and -c"
+    )
+    parser.add_argument(
+        "-i", "--images", nargs="+", action="extend", type=Path, required=True, help="a folder, files, or a list"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the predicted labels")
     parser.add_argument("--continue", dest="resume", action="store_true", help="leave finished cases as they are")
     parser.add_argument("--folds", nargs="+", metavar="N", help="folds to average, or 'all' (default: every one)")
