@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoseg.fingerprint import Fingerprint
+from autoseg.networks.closed_form import multiply_adds, shared_parameter_count
 from autoseg.plans import Plans, StagePlan
 from planners.rules.budget import PASSES, plausible_speed
-from planners.rules.memory import multiply_adds, shared_parameter_count, training_bytes
+from planners.rules.memory import training_bytes
 
 IMAGE_BYTES = 4
 LABEL_BYTES = 2

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from autoseg.errors import PlanningError
+from autoseg.networks.closed_form import multiply_adds, parameter_count, shared_parameter_count
 from autoseg.plans import Ints
 from planners.rules import budget
-from planners.rules.memory import multiply_adds, parameter_count, shared_parameter_count, training_bytes
+from planners.rules.memory import training_bytes
 from planners.rules.organs import SURROUNDINGS, OrganGroup, grid_factors, region_grid
 from planners.rules.patch import SMALLEST_PATCH_EDGE
 from planners.rules.spacing import Grid

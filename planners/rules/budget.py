@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from autoseg.errors import PlanningError
+from autoseg.networks.closed_form import multiply_adds
 from autoseg.plans import NetworkSpec, TrainingPlan
-from planners.rules.memory import multiply_adds, training_bytes
+from planners.rules.memory import training_bytes
 from planners.rules.topology import Topology
 
 DEFAULT_BUDGET_SECONDS = 3600.0

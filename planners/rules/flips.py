@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from autoseg.networks.closed_form import multiply_adds
 from autoseg.plans import Ints
-from planners.rules.memory import multiply_adds
 from planners.stages import StageDraft
 
 AFFORDABLE_MULTIPLY_ADDS = 1e12

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from autoseg.cli.compare import main
+from autoseg.networks.closed_form import parameter_count
 from autoseg.plans import read_plans
 from dataset_conversion.phantom import write_phantom_dataset
-from planners.rules.memory import parameter_count
 
 NAME = "Dataset001_Phantom"
 FIXED = ["--set", "patch-size=16,16,16", "cascade=always", "epochs=1", "iterations-per-epoch=2", "threads=1"]

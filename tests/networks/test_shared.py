@@ -12,9 +12,9 @@ from small_networks import small_spec
 
 from autoseg.errors import FileError
 from autoseg.networks import NETWORKS, build_network
+from autoseg.networks.closed_form import shared_parameter_count
 from autoseg.networks.shared import SharedNetwork
 from autoseg.networks.storage import load_network, read_spec, save_network
-from planners.rules.memory import shared_parameter_count
 
 ORGANS = ("organ_eye", "organ_stem", "organ_jaw")
 

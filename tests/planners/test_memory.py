@@ -4,10 +4,11 @@ import random
 
 import pytest
 
+from autoseg.networks.closed_form import multiply_adds, parameter_count
 from autoseg.networks.cost import network_cost
 from autoseg.plans import NetworkSpec
 from planners.family import PLAIN, RESIDUAL, Family
-from planners.rules.memory import feature_map_values, kept_values, multiply_adds, parameter_count, training_bytes
+from planners.rules.memory import feature_map_values, kept_values, training_bytes
 from planners.rules.network import network_spec
 from planners.rules.topology import Topology, find_topology
 

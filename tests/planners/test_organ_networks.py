@@ -6,11 +6,12 @@ import pytest
 from organ_plans import SIZES, fingerprint, plan
 
 from autoseg.errors import PlanningError
+from autoseg.networks.closed_form import parameter_count, shared_parameter_count
 from autoseg.plans import TWO_STAGE, StagePlan, Target
 from planners.default import DefaultPlanner
 from planners.options import Overrides, PlanningOptions
 from planners.rules.budget import parts_by_cost
-from planners.rules.memory import parameter_count, shared_parameter_count, training_bytes
+from planners.rules.memory import training_bytes
 
 MEBIBYTE = 1024**2
 TRAININGS = ("organ_lens.training", "organ_eye_left+eye_right.training")
