@@ -10,6 +10,7 @@ from pathlib import Path
 
 from autoseg.data.cache import CachedCases, cached_cases
 from autoseg.data.folds import Fold
+from autoseg.durations import duration
 from autoseg.errors import OptionError
 from autoseg.evaluation import Summary
 from autoseg.inference.model_files import WEIGHTS
@@ -17,7 +18,6 @@ from autoseg.locating.experience import Experience
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.store import PredictedLabels, PreparedStore
 from autoseg.training.options import TrainingSettings, settle
-from autoseg.training.reporting import duration
 from trainers.fitting import FittingTask, fit
 from trainers.job import Job
 from trainers.provenance import FittingRecord

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from autoseg.dataset import Case
+from autoseg.durations import duration
 from autoseg.errors import OptionError
 from autoseg.files import checksum
 from autoseg.inference.calibration import find_int8
@@ -25,7 +26,6 @@ from autoseg.locating.experience import Experience, read_experience, write_exper
 from autoseg.networks.storage import load_network
 from autoseg.plans import StagePlan
 from autoseg.preprocessing.region import RegionCutter
-from autoseg.training.reporting import duration
 from trainers.finishing import finish
 from trainers.job import Job, TrainingResult, first_of_each_network
 from trainers.regions import RegionMaker, learned, stored_regions

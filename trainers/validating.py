@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from autoseg.dataset import Dataset
+from autoseg.durations import duration
 from autoseg.evaluation import ClassScores, Summary, summarize
 from autoseg.files import from_json, read_json, write_json
 from autoseg.inference.calibration import find_int8
@@ -18,7 +19,6 @@ from autoseg.inference.predictor import StagePredictor
 from autoseg.io import Volume, read_labels, write_labels
 from autoseg.networks.storage import load_network
 from autoseg.training.options import TrainingSettings
-from autoseg.training.reporting import duration
 from trainers.fitting import FittingTask
 from trainers.whole import WholeCases, score_case
 

@@ -24,13 +24,13 @@ from autoseg.cli.variants import (
     split_values,
 )
 from autoseg.dataset import read_dataset
+from autoseg.durations import duration
 from autoseg.errors import OptionError
 from autoseg.evaluation import EvaluationOptions, Summary, evaluate_folders, read_summary, summarize
 from autoseg.files import read_artefact, write_json
 from autoseg.fingerprint import Fingerprint
 from autoseg.labels import Labels
 from autoseg.plans import TWO_STAGE, Plans, read_plans, write_plans
-from autoseg.training.reporting import duration
 from autoseg.workspace import Workspace
 
 MOST_PLANNED = 4

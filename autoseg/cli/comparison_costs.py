@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.durations import duration
 from autoseg.evaluation.report import aligned
 from autoseg.files import read_artefact, write_json
 from autoseg.inference.model_files import ModelFiles, held_out_seconds, read_model_files
 from autoseg.plans import StagePlan
-from autoseg.training.reporting import duration
 
 ORGANS = "organs"
 """The part of a configuration that segments organs one by one, however many networks it has."""

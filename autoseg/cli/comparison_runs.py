@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from autoseg.cli.variants import Variant
+from autoseg.durations import duration
 from autoseg.plans import Plans
-from autoseg.training.reporting import duration
 
 TOTAL_TOLERANCE = 0.01
 """By how much the trainings of a variant may miss the time that they have together, as a share of it."""

@@ -96,7 +96,7 @@ class PredictionProgress:
             self._bar.write(text, file=sys.stderr)
 
     def _left(self, done: float) -> str:
-        from autoseg.training.reporting import duration
+        from autoseg.durations import duration
 
         passed = time.perf_counter() - self._started
         return duration(passed * (self.count - done) / done) if done > 0 else "?"

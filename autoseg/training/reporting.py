@@ -7,18 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from autoseg.durations import duration
 from autoseg.files import atomic_path, write_text
 from autoseg.training.loop import Hook, TrainingLoop
 
 SECONDS_BETWEEN_PICTURES = 30.0
-
-
-def duration(seconds: float) -> str:
-    """Format 75 as 1m15s, 4000 as 1h06m, 12 as 12s."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    return f"{whole // 60}m{whole % 60:02d}s" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
 def seconds_left(loop: TrainingLoop) -> float:

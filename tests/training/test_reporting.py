@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from toy import make_loop
 
+from autoseg.durations import duration
 from autoseg.training.checkpoint import Checkpoints
 from autoseg.training.loop import RunLength
-from autoseg.training.reporting import History, Reporter, duration
+from autoseg.training.reporting import History, Reporter
 
 
 @pytest.mark.parametrize(
