@@ -115,7 +115,7 @@ def compare_models(arguments: argparse.Namespace) -> int:
 
 def choosing(arguments: argparse.Namespace) -> str:
     """How to predict with the best model of a trade-off, as a line for the user."""
-    from autoseg.cli.trading_off import NAME
+    from autoseg.evaluation.trade_off import NAME
 
     if arguments.name not in (None, NAME):
         return f"note: autoseg_predict -c best chooses by the trade-off without --name, and not by {arguments.name}"

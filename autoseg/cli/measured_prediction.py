@@ -48,12 +48,13 @@ def answer(request: PredictionRequest) -> PredictionAnswer:
 
 
 def _peak_bytes() -> int:
-    import torch
-
     from autoseg.memory import peak_memory_bytes
 
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        return int(torch.cuda.max_memory_reserved())
+    if "torch" in sys.modules:
+        import torch
+
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            return int(torch.cuda.max_memory_reserved())
     return peak_memory_bytes()
 
 

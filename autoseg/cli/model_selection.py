@@ -83,11 +83,10 @@ def best_measured(results: Path, bounds: Bounds, *, plans: str, asked: Mapping[s
     """The best model and engine within bounds, of those that autoseg_compare --trade-off measured for these plans.
 
     asked: what it has to be, any of --trainer, --backend, --precision and --device. Warns where another processor or
-    number of threads was measured than torch now has. Raises FileError where nothing was measured, or where the model
+    number of threads was measured than there now is. Raises FileError where nothing was measured, or where the model
     was trained anew since, and OptionError where nothing is what was asked for, or within bounds.
     """
-    from autoseg.cli.trading_off import trade_off_folder
-    from autoseg.evaluation.trade_off import TRADE_OFF, best_within, read_trade_off
+    from autoseg.evaluation.trade_off import TRADE_OFF, best_within, read_trade_off, trade_off_folder
 
     path = trade_off_folder(results) / TRADE_OFF
     measure = f"Run autoseg_compare {results.name} --trade-off."
@@ -127,7 +126,7 @@ def _facts(one: Measured) -> dict[str, str]:
 
 
 def _check_unchanged(folder: Path, chosen: Measured, remedy: str) -> None:
-    from autoseg.cli.trading_off import networks_checksum
+    from autoseg.inference.model_costs import networks_checksum
     from autoseg.inference.model_files import read_model_files
 
     files = read_model_files(folder, folds=chosen.folds)

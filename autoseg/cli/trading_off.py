@@ -19,13 +19,13 @@ from autoseg.errors import AutosegError, FileError, OptionError
 from autoseg.evaluation import EvaluationOptions, Summary, evaluate_folders
 from autoseg.evaluation.bootstrap import Estimate, estimate_differences
 from autoseg.evaluation.summary import score_table
-from autoseg.evaluation.trade_off import Measured, TradeOff
-from autoseg.files import checksum, checksum_of, from_json, read_artefact, read_json, write_json
+from autoseg.evaluation.trade_off import NAME, Measured, TradeOff, trade_off_folder
+from autoseg.files import checksum_of, from_json, read_artefact, read_json, write_json
 from autoseg.inference.backends.choice import package_versions, possible
 from autoseg.inference.backends.probe import Candidate
 from autoseg.inference.inputs import find_inputs
 from autoseg.inference.manifest import MANIFEST, Manifest
-from autoseg.inference.model_costs import INT8, has_int8, int8_parts, model_costs, refused_int8
+from autoseg.inference.model_costs import INT8, has_int8, model_costs, networks_checksum, refused_int8
 from autoseg.inference.model_files import ModelFiles, finished_folds, read_model_files
 from autoseg.inference.predictor import PredictionOptions
 from autoseg.runtime import choose_device, use_threads
@@ -34,8 +34,9 @@ from autoseg.runtime.child import ChildError
 from autoseg.workspace import Workspace
 
 LOGGER = logging.getLogger(__name__)
-NAME = "trade-off"
 MEASURED = "measured.json"
+MEASURING = 2
+"""Higher where the same engines came to take other time or memory. 2: engines other than torch's predict without it."""
 REFUSED = f"{INT8} refused"
 """In place of int8: such a model computes in floats, trained for int8 or not."""
 UNSCORED = Estimate(None, None, None, 0)
@@ -203,7 +204,7 @@ class TradingOff:
     def _made_from(self, entrant: Entrant) -> str:
         """The checksum of all that the costs depend on. Labels are not among that: Dice is computed every time."""
         networks = networks_checksum(entrant.files, entrant.candidate.precision)
-        return checksum_of([networks, package_versions([entrant.candidate.backend]), self._inputs])
+        return checksum_of([MEASURING, networks, package_versions([entrant.candidate.backend]), self._inputs])
 
     @cached_property
     def _inputs(self) -> list[object]:
@@ -234,21 +235,6 @@ def _kept(path: Path) -> Measured | None:
         return from_json(Measured, read_json(path), path)
     except AutosegError:
         return None
-
-
-def trade_off_folder(results: Path, name: str = NAME) -> Path:
-    """Where a trade-off of the models below a dataset's results lies."""
-    return results / "comparisons" / name
-
-
-def networks_checksum(files: ModelFiles, precision: str) -> str:
-    """Of everything that a model computes with in a precision, and of how it cleans what it predicted."""
-    paths = {path for weights in files.weights for path in weights} | (
-        int8_parts(files) if precision == INT8 else set()
-    )
-    return checksum_of(
-        [[str(path.relative_to(files.folder)), checksum(path)] for path in sorted(paths)] + [files.rules]
-    )
 
 
 def earlier_steps(folder: Path) -> list[Path]:

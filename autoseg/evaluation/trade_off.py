@@ -15,8 +15,15 @@ from autoseg.evaluation.report import aligned
 from autoseg.files import read_artefact, write_json, write_text
 
 TRADE_OFF = "trade_off.json"
+NAME = "trade-off"
+"""Of the folder of the comparison that autoseg_predict -c best reads."""
 MEGA = 1024**2
 FEW_ZEROS = 0.0005
+
+
+def trade_off_folder(results: Path, name: str = NAME) -> Path:
+    """Where a trade-off of the models below a dataset's results lies."""
+    return results / "comparisons" / name
 
 
 @dataclass(frozen=True)

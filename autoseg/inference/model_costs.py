@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from autoseg.files import checksum, checksum_of
 from autoseg.inference.calibration import Int8Record, find_int8, int8_files, read_int8_record
 from autoseg.inference.model_files import ModelFiles
 from autoseg.inference.options import PredictionOptions
 from autoseg.inference.predictor import Flipping, windows_of
 from autoseg.labels import organ_labels
-from autoseg.networks.cost import network_cost
-from autoseg.networks.storage import count_weights
+from autoseg.networks.stored_file import count_weights
 from autoseg.plans import StagePlan
 
 INT8 = "int8"
@@ -67,7 +67,19 @@ def int8_parts(files: ModelFiles) -> set[Path]:
     }
 
 
+def networks_checksum(files: ModelFiles, precision: str) -> str:
+    """Of everything that a model computes with in a precision, and of how it cleans what it predicted."""
+    paths = {path for weights in files.weights for path in weights} | (
+        int8_parts(files) if precision == INT8 else set()
+    )
+    return checksum_of(
+        [[str(path.relative_to(files.folder)), checksum(path)] for path in sorted(paths)] + [files.rules]
+    )
+
+
 def _multiply_adds(files: ModelFiles, stage: StagePlan, options: PredictionOptions) -> float:
+    from autoseg.networks.cost import network_cost
+
     plans, labels, organs = files.plans, files.labels, 1
     if stage.region is not None:
         plans, labels, organs = plans.of_organ(stage), organ_labels(labels), len(stage.region.organs)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from autoseg.cli import predict
-from autoseg.cli.trading_off import networks_checksum, trade_off_folder
 from autoseg.evaluation.bootstrap import Estimate
-from autoseg.evaluation.trade_off import TRADE_OFF, Measured, TradeOff
+from autoseg.evaluation.trade_off import TRADE_OFF, Measured, TradeOff, trade_off_folder
 from autoseg.files import write_json
 from autoseg.geometry import Geometry
+from autoseg.inference.model_costs import networks_checksum
 from autoseg.inference.model_files import read_model_files
 from autoseg.io import Volume, write_image
 from autoseg.runtime.cache import machine
