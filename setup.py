@@ -24,6 +24,7 @@ setup(
         "SimpleITK>=2.3",
         "nibabel>=5.2",
         "numpy>=1.26",
+        "array-api-compat>=1.9",
         "scipy>=1.11",
         "scikit-learn>=1.3",
         "tqdm>=4.66",

@@ -19,7 +19,8 @@ from autoseg.compression.criteria import Scores
 from autoseg.compression.shared_coupling import network_groups
 from autoseg.errors import PlanningError
 from autoseg.networks import construct_network
-from autoseg.networks.shared import SharedNetwork, ordinary_name
+from autoseg.networks.shared import SharedNetwork
+from autoseg.networks.shared_names import ordinary_name
 from autoseg.plans import NetworkSpec
 
 Kept = dict[str, Tensor]

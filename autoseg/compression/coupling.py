@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from autoseg.errors import OptionError
-from autoseg.networks.shared import ordinary_name
+from autoseg.networks.shared_names import ordinary_name
 from autoseg.plans import NetworkSpec
 
 

@@ -25,6 +25,7 @@ from autoseg.inference.backends.openvino import converted, imported, write_openv
 from autoseg.inference.backends.probe import ProbeRequest, lone_phantom, sampled
 from autoseg.networks.levels import Grid
 from autoseg.plans import Ints
+from autoseg.runtime import current_threads
 from autoseg.runtime.precision import has_int8_instructions
 
 INSTALL = 'python -m pip install -c constraints.txt -e ".[int8]"'
@@ -98,6 +99,6 @@ def halved_grids(network: nn.Module) -> dict[str, Grid]:
 def answer_to_phantom(network: nn.Module, path: Path, patch_size: Ints) -> tuple[float, ...]:
     """What an int8 form says of the phantom on this machine, for its record. network: the one that it was made of."""
     spec: Any = network.spec
-    options = EngineOptions(patch_size, "int8", torch.get_num_threads(), calibrated=path)
+    options = EngineOptions(patch_size, "int8", current_threads(), calibrated=path)
     engine = find_backend("openvino").compile(network, options)
     return sampled(engine(lone_phantom(ProbeRequest((), spec, patch_size, 1, 1))))

@@ -75,13 +75,11 @@ def measured_latency(stage: StagePlan, networks: Sequence[NetworkSpec | str], *,
 
     networks: as in LatencyRequest. Raises ResourceError where an engine fails.
     """
-    import torch
-
     from autoseg.inference.backends.choice import Task, choose
     from autoseg.inference.predictor import usual_batch_size
-    from autoseg.runtime import choose_precision
+    from autoseg.runtime import choose_precision, current_threads
 
-    batch, threads = usual_batch_size(stage, device), torch.get_num_threads()
+    batch, threads = usual_batch_size(stage, device), current_threads()
     request = LatencyRequest(tuple(networks), "torch", "fp32", stage.patch_size, batch, threads, device)
     if device == "cpu":
         choice = choose(Task(request.full, stage.patch_size, batch, threads, PLENTY_OF_WINDOWS))
@@ -103,7 +101,8 @@ def answer(request: LatencyRequest) -> LatencyAnswer:
     torch.set_num_threads(request.threads)
     engines = [_engine(network, request) for network in request.networks]
     shape = (request.batch_size, request.full.in_channels, *request.patch_size)
-    batch = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(request.device)
+    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    batch = drawn.numpy() if request.device == "cpu" else drawn.to(request.device)
     seconds: list[list[float]] = [[] for _ in engines]
     started = time.perf_counter()
     for number in range(ROUNDS + 1):

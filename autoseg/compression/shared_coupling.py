@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from autoseg.compression.coupling import Coupling, Part, channel_groups
-from autoseg.networks.shared import SharedNetwork, names_of_organ
+from autoseg.networks.shared import SharedNetwork
+from autoseg.networks.shared_names import names_of_organ
 
 
 def network_groups(network: nn.Module) -> Coupling:

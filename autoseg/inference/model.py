@@ -11,6 +11,7 @@ import numpy as np
 from autoseg.errors import GeometryError, OptionError
 from autoseg.geometry import Geometry
 from autoseg.inference.backends.choice import Choice
+from autoseg.inference.backends.network_file import NetworkFile
 from autoseg.inference.calibration import find_int8
 from autoseg.inference.chain import Chain, Progress, Wanted
 from autoseg.inference.cleaning import cleaned
@@ -156,13 +157,9 @@ def _predictors(
     choices: Sequence[Choice | None],
 ) -> list[StagePredictor]:
     """One for each of these first stages of the model."""
-    from autoseg.networks.storage import load_network
-    from autoseg.runtime import choose_device
-
-    device = choose_device(options.device)
     return [
         make_predictor(
-            (load_network(path, device, organ=stage.name) for path in paths),
+            [NetworkFile(path, stage.name) for path in paths],
             files.plans,
             stage,
             files.labels,

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any, final
 
 import numpy as np
-from torch import Tensor
 
+from autoseg.inference.arrays import Array, add_weighted, beside
 from autoseg.inference.places import Places
 
 
@@ -37,18 +37,13 @@ class OpenPlanes:
         """One class, to be indexed by three slices, counted from the image's first voxel."""
         return _Class(self, index)
 
-    def add(self, window: Tensor, where: tuple[slice, ...], weights: Tensor | None) -> None:
+    def add(self, window: Array, where: tuple[slice, ...], weights: Array | None) -> None:
         """Add a window (K, z, y, x) times weights (broadcastable to z, y, x); with None it replaces what was there."""
         for classes, sums in self._places.blocks():
-            if window.device != sums.device:
-                window = window.to(sums.device)  # once, also where the classes are in a file one by one
-            part = window[classes].float()
+            window = beside(window, sums)  # once, also where the classes are in a file one by one
             for planes, places in self._pieces(where[0]):
-                target = sums[(slice(None), places, *where[1:])]
-                if weights is None:
-                    target.copy_(part[:, planes])
-                else:
-                    target.addcmul_(part[:, planes], _planes_of(weights, planes).to(sums.device))
+                own = None if weights is None else _planes_of(weights, planes)
+                add_weighted(sums[(slice(None), places, *where[1:])], window[classes][:, planes], own)
 
     def leave_gpu(self) -> bool:
         """See Places."""
@@ -98,5 +93,5 @@ class _Class:
         return self._planes.read(self._index, part)
 
 
-def _planes_of(weights: Tensor, planes: slice) -> Tensor:
+def _planes_of(weights: Array, planes: slice) -> Array:
     return weights[planes] if len(weights) > 1 else weights

@@ -17,10 +17,9 @@ from typing import Any, Protocol, final
 
 import numpy as np
 import psutil
-import torch
-from torch import Tensor
 
 from autoseg.errors import ResourceError
+from autoseg.inference.arrays import Array, on_host
 from autoseg.memory import is_out_of_memory
 
 Shape4 = tuple[int, int, int, int]
@@ -34,8 +33,8 @@ class Places(Protocol):
 
     classes: int
 
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Every class once, in blocks that are held one after the other: (classes, tensor (k, places, y, x))."""
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
+        """Every class once, in blocks that are held one after the other: (classes, array (k, places, y, x))."""
 
     def read(self, index: int, part: tuple[slice, ...]) -> np.ndarray:
         """A part (places, y, x) of one class; a view, or a copy."""
@@ -53,25 +52,41 @@ def places_on(device: str, shape: Shape4, *, in_file: bool) -> Places:
     return on_host() if device == "cpu" else PlacesOnGpu(shape, device, on_host)
 
 
-@final
 class PlacesInMemory:
-    """Places in the memory of a device; out-of-memory errors are its own."""
+    """Places in main memory."""
 
-    def __init__(self, shape: Shape4, device: str = "cpu") -> None:
+    def __init__(self, shape: Shape4) -> None:
         self.classes = shape[0]
-        self._sums = torch.zeros(shape, device=device)
+        self._sums: Array = self._zeros(shape)
 
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+    def _zeros(self, shape: Shape4) -> Array:
+        return np.zeros(shape, dtype=np.float32)
+
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
         """See Places."""
         yield slice(None), self._sums
 
     def read(self, index: int, part: tuple[slice, ...]) -> np.ndarray:
         """See Places."""
-        return self._sums[index][part].cpu().numpy()
+        return on_host(self._sums[index][part])
 
     def leave_gpu(self) -> bool:
         """See Places."""
         return False
+
+
+@final
+class _PlacesOnDevice(PlacesInMemory):
+    """Places in the memory of a torch device; out-of-memory errors are its own."""
+
+    def __init__(self, shape: Shape4, device: str) -> None:
+        self._device = device
+        super().__init__(shape)
+
+    def _zeros(self, shape: Shape4) -> Array:
+        import torch
+
+        return torch.zeros(shape, device=self._device)
 
 
 @final
@@ -84,7 +99,7 @@ class PlacesOnGpu:
         self._is_on_gpu = True
         self._places: Places
         try:
-            self._places = PlacesInMemory(shape, device)
+            self._places = _PlacesOnDevice(shape, device)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -92,7 +107,7 @@ class PlacesOnGpu:
         if not self._is_on_gpu:
             self._places = make_host()
 
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
         """See Places."""
         return self._places.blocks()
 
@@ -112,7 +127,8 @@ class PlacesOnGpu:
         host = self._make_host()
         (_, sums), *_ = self._places.blocks()
         for classes, block in host.blocks():
-            block.copy_(sums[classes])
+            for own, theirs in zip(block, sums[classes], strict=True):  # a copy of all at once would take their memory
+                own[...] = on_host(theirs)
         self._places, self._is_on_gpu = host, False
         return True
 
@@ -133,10 +149,10 @@ class PlacesInFile:
         weakref.finalize(self, self._file.close)
         _fill_with_zeros(self._file, shape[0] * self._bytes_per_class, folder)
 
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
+    def blocks(self) -> Iterator[tuple[slice, Array]]:
         """See Places."""
         for index in range(self._shape[0]):
-            yield slice(index, index + 1), torch.from_numpy(self._mapped(index))[None]
+            yield slice(index, index + 1), self._mapped(index)[None]
 
     def read(self, index: int, part: tuple[slice, ...]) -> np.ndarray:
         """See Places."""

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+import operator
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from autoseg.data.mirroring import left_right_exchange
 from autoseg.errors import OptionError
+from autoseg.inference.arrays import Array, kind_of
 from autoseg.inference.backends import Engine, EngineOptions, find_backend
 from autoseg.inference.backends.choice import Choice, Task, choose
+from autoseg.inference.backends.network_file import NetworkFile
 from autoseg.inference.backends.probe import Calibrated
 from autoseg.inference.batches import usual_batch_size
 from autoseg.inference.options import PredictionOptions
 from autoseg.inference.sliding_window import EmptyWindows, Progress, WholeLogits, stream
 from autoseg.inference.windows import Windows, stream_order, window_starts
 from autoseg.labels import Labels
+from autoseg.networks.closed_form import multiply_adds
 from autoseg.plans import Ints, Plans, StagePlan
 from autoseg.preprocessing.restore import Order, Restorer
-from autoseg.runtime import choose_device, choose_precision
+from autoseg.runtime import choose_device, choose_precision, current_threads
 from autoseg.runtime.compiled import compiling_pays, seconds_on_gpu
 from autoseg.runtime.gpu import is_gpu
 
@@ -68,7 +72,7 @@ class StagePredictor:
 
     def __init__(
         self,
-        networks: Iterable[nn.Module],
+        networks: Iterable[nn.Module | NetworkFile],
         plans: Plans,
         stage: StagePlan,
         labels: Labels,
@@ -98,10 +102,11 @@ class StagePredictor:
             engine_options = EngineOptions(
                 stage.patch_size,
                 choice.precision,
-                torch.get_num_threads(),
+                current_threads(),
                 device=self.device,
                 compiled=is_gpu(self.device) and is_worth_compiling(stage, windows),
                 calibrated=Path(int8[number].file) if int8 else None,
+                memory_bytes=options.memory_bytes,
             )
             self.engines.append(find_backend(choice.backend).compile(network, engine_options))
             del network
@@ -115,7 +120,7 @@ class StagePredictor:
                 network.spec, patch_size, self.stage.batch_size, device=self.device, wanted=options.precision
             )
             return Choice("torch", precision, "the engine of a GPU")
-        batch_size, threads = self.windows.batch_size, torch.get_num_threads()
+        batch_size, threads = self.windows.batch_size, current_threads()
         task = Task(network.spec, patch_size, batch_size, threads, windows, int8, options.memory_bytes)
         return choose(task, backend=options.backend, precision=options.precision)
 
@@ -157,7 +162,7 @@ class StagePredictor:
         if previous_labels is not None:
             image = np.concatenate([image, previous_labels[None]], dtype=np.float32)
         order = self.order(image.shape[1:])
-        with torch.inference_mode():
+        with self._mode():
             stream(
                 image,
                 self._window,
@@ -170,31 +175,41 @@ class StagePredictor:
                 progress=progress,
             )
 
-    def _window(self, batch: Tensor) -> Tensor:
+    def _mode(self) -> AbstractContextManager[Any]:
+        """Sums of an engine's tensors are tensors without gradients, too."""
+        if self.device == "cpu":
+            return contextlib.nullcontext()
+        import torch
+
+        return torch.inference_mode()
+
+    def _window(self, batch: Array) -> Array:
         """(B, C, *patch), in a cascade with the previous labels as last channel, to (B, K, *patch) float32."""
         self.has_run = True
         if len(self.flips) == len(self.engines) == 1:
             return self.engines[0](self._with_class_channels(batch, False))
-        total: Tensor | None = None
+        total: Array | None = None
+        flip = kind_of(batch).flip
         for axes in self.flips:
-            dims = [axis + batch.ndim - 3 for axis in axes]
+            dims = tuple(axis + batch.ndim - 3 for axis in axes)
             swap = self._flipping.left_right_axis in axes
-            flipped = self._with_class_channels(batch, swap).flip(dims)
-            logits = reduce(torch.add, (engine(flipped) for engine in self.engines)).flip(dims)
+            flipped = flip(self._with_class_channels(batch, swap), axis=dims)
+            logits = flip(reduce(operator.add, (engine(flipped) for engine in self.engines)), axis=dims)
             if swap:
                 logits = logits[:, _order(self._flipping.partners, self._first_class)]
-            total = logits if total is None else total.add_(logits)
+            total = logits if total is None else total + logits
         assert total is not None
-        return total.div_(len(self.flips) * len(self.engines))
+        return total / (len(self.flips) * len(self.engines))
 
-    def _with_class_channels(self, batch: Tensor, swap: bool) -> Tensor:
+    def _with_class_channels(self, batch: Array, swap: bool) -> Array:
         """Replace the channel of previous labels by one channel per class, left and right exchanged on request."""
         if not self._class_values:
             return batch
         order = self._flipping.partners if swap else range(len(self._class_values))
         previous = batch[:, -1:]
         masks = [_is_any(previous, self._class_values[k]) for k in order]
-        return torch.cat([batch[:, :-1], *(mask.to(batch.dtype) for mask in masks)], dim=1)
+        kind = kind_of(batch)
+        return kind.concat([batch[:, :-1], *(kind.astype(mask, batch.dtype) for mask in masks)], axis=1)
 
 
 def flip_axes(mirror_axes: Ints, flips: str | int | Ints, *, is_2d: bool) -> tuple[Ints, ...]:
@@ -230,9 +245,7 @@ def check_engine(backend: str, precision: str, device: str) -> None:
 
 def is_worth_compiling(stage: StagePlan, windows: float) -> bool:
     """Whether torch.compile pays on a GPU for so many windows, over all volumes and flips."""
-    from autoseg.networks.cost import network_cost  # a second or so, when it is first used
-
-    return compiling_pays(seconds_on_gpu(windows * network_cost(stage.network, stage.patch_size, 1).multiply_adds))
+    return compiling_pays(seconds_on_gpu(windows * multiply_adds(stage.network, stage.patch_size)))
 
 
 def windows_of(plans: Plans, stage: StagePlan, overlap: float) -> int:
@@ -253,8 +266,8 @@ def _order(partners: Ints, first: int) -> list[int]:
     return list(itertools.chain(range(first), (first + k for k in partners)))
 
 
-def _is_any(values: Tensor, wanted: Ints) -> Tensor:
-    mask = values == wanted[0]
+def _is_any(values: Array, wanted: Ints) -> Array:
+    mask: Any = values == wanted[0]
     for value in wanted[1:]:
         mask = mask | (values == value)
     return mask

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from autoseg.inference.arrays import Array, kind_of, on_host, repeated
 from autoseg.inference.open_planes import OpenPlanes
 from autoseg.inference.places import places_on
 from autoseg.inference.running import Network, WindowRunner
@@ -69,7 +68,7 @@ def stream(
                 sums.add(part, logits[: len(part)])
                 del logits  # before the next ones are there
         if skipped and empty is not None:
-            sums.add(skipped, _constant(empty.logits, len(skipped), windows.box, sums.device))
+            sums.add(skipped, repeated(empty.logits, len(skipped), windows.box, sums.device))
         done += len(batch) + len(skipped)
         sums.finish(done)
         if progress is not None:
@@ -134,12 +133,12 @@ class _Sums:
         self._planes: OpenPlanes | None = None
         self._only: np.ndarray | None = None
 
-    def add(self, batch: list[Ints], logits: Tensor) -> None:
+    def add(self, batch: list[Ints], logits: Array) -> None:
         """Add windows (B, K, z, y, x)."""
         for at, window in zip(batch, logits, strict=True):
-            window = window.permute(0, *[1 + axis for axis in self._path.order])
+            window = kind_of(window).permute_dims(window, (0, *[1 + axis for axis in self._path.order]))
             if len(self._path) == 1:
-                self._only = window[(slice(None), *self._inside)].float().contiguous().cpu().numpy()
+                self._only = np.ascontiguousarray(on_host(window[(slice(None), *self._inside)]), dtype=np.float32)
             else:
                 self._add(window, at)
 
@@ -160,7 +159,7 @@ class _Sums:
             self._planes.finished = first
             self._planes.release(min(first, needed + inside.start))
 
-    def _add(self, window: Tensor, at: Ints) -> None:
+    def _add(self, window: Array, at: Ints) -> None:
         """Where a GPU has no room for what adding takes, which is taken before anything is added, on the host."""
         planes, place = self._opened(len(window)), self._path.place(at)
         try:
@@ -168,7 +167,7 @@ class _Sums:
         except RuntimeError as error:
             if not is_out_of_memory(error) or not self.leave_gpu():
                 raise
-            planes.add(window.cpu(), place, self._path.weights(at))
+            planes.add(on_host(window), place, self._path.weights(at))
 
     def _opened(self, classes: int) -> OpenPlanes:
         if self._planes is None:
@@ -184,14 +183,15 @@ def _shifted(where: Box3, inside: Box3) -> Box3:
     return tuple(slice(box.start - part.start, box.stop - part.start) for box, part in zip(where, inside, strict=True))
 
 
-def _pad(image: np.ndarray, box: Ints) -> tuple[Tensor, Box3]:
-    """The image as a tensor at least as large as the box, copied where it must grow, and where the image lies in it."""
+def _pad(image: np.ndarray, box: Ints) -> tuple[np.ndarray, Box3]:
+    """The image at least as large as the box, copied where it must grow, and where the image lies in it."""
     missing = [max(p - n, 0) for n, p in zip(image.shape[1:], box, strict=True)]
     inside = tuple(slice(m // 2, m // 2 + n) for m, n in zip(missing, image.shape[1:], strict=True))
-    if not any(missing) and image.flags.writeable:
-        return torch.from_numpy(image), inside
-    padded = torch.zeros((image.shape[0], *(n + m for n, m in zip(image.shape[1:], missing, strict=True))))
-    padded.numpy()[(slice(None), *inside)] = image
+    if not any(missing):
+        return image, inside
+    shape = (image.shape[0], *(n + m for n, m in zip(image.shape[1:], missing, strict=True)))
+    padded = np.zeros(shape, dtype=np.float32)
+    padded[(slice(None), *inside)] = image
     return padded, inside
 
 
@@ -203,8 +203,3 @@ def _filled(batch: list[Ints], path: WindowPath, windows: Windows) -> list[Ints]
     """
     missing = 0 if windows.is_2d or len(path) == 1 else windows.batch_size - len(batch)
     return batch + batch[-1:] * missing
-
-
-def _constant(logits: tuple[float, ...], count: int, box: Ints, device: str) -> Tensor:
-    """(count, K, *box) windows that say the same of every voxel, without memory for them."""
-    return torch.tensor(logits, device=device).reshape(1, -1, 1, 1, 1).expand(count, -1, *box)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import nn
 
 from autoseg.geometry import Geometry, Shape
 from autoseg.inference.backends.choice import Choice
+from autoseg.inference.backends.network_file import NetworkFile
 from autoseg.inference.backends.probe import Calibrated
 from autoseg.inference.chain import Chain, ChainOutput, PreparedVolume, Progress, Wanted
 from autoseg.inference.merging import OrganProbability, found_organs, merged_labels, merged_probabilities
@@ -24,6 +25,9 @@ from autoseg.locating.regions import Region, largest_regions, plan_search
 from autoseg.plans import Plans, StagePlan
 from autoseg.preprocessing.region import RegionCutter, is_mirrored, mirrored
 from autoseg.preprocessing.restore import ProbabilityRestorer
+
+if TYPE_CHECKING:
+    from torch import nn
 
 LOCATED_ONLY = "the locator found it, but its own network found nothing in its region"
 EXPECTED_ONLY = "its own network found nothing where it was looked for"
@@ -130,7 +134,7 @@ class TwoStageChain(Chain):
 
 
 def make_predictor(
-    networks: Iterable[nn.Module],
+    networks: Iterable[nn.Module | NetworkFile],
     plans: Plans,
     stage: StagePlan,
     labels: Labels,

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from autoseg.errors import OptionError
+from autoseg.inference.arrays import Array, moved
 from autoseg.preprocessing.restore import Order
 
 Ints = tuple[int, ...]
@@ -95,7 +94,7 @@ class WindowAxis:
     length: int
     starts: list[int]
     patch: int
-    weights: list[Tensor | None]
+    weights: list[Array | None]
 
     @classmethod
     def along(cls, length: int, patch: int, overlap: float) -> WindowAxis:
@@ -106,7 +105,7 @@ class WindowAxis:
             total[start : start + patch] += plain
         if all(b - a >= patch for a, b in itertools.pairwise(starts)):
             return cls(length, starts, patch, [None] * len(starts))
-        return cls(length, starts, patch, [torch.from_numpy(plain / total[s : s + patch]).float() for s in starts])
+        return cls(length, starts, patch, [(plain / total[s : s + patch]).astype(np.float32) for s in starts])
 
 
 @dataclass(frozen=True)
@@ -132,12 +131,8 @@ class WindowPath:
         return len(self.axes[0].starts) * self.per_row
 
     def on(self, device: str) -> WindowPath:
-        """The same, with its weights on a torch device."""
-        moved = (
-            replace(axis, weights=[None if weight is None else weight.to(device) for weight in axis.weights])
-            for axis in self.axes
-        )
-        return replace(self, axes=tuple(moved))
+        """The same, with its weights where a device adds windows."""
+        return replace(self, axes=tuple(replace(axis, weights=moved(axis.weights, device)) for axis in self.axes))
 
     @property
     def per_row(self) -> int:
@@ -186,9 +181,9 @@ class WindowPath:
         place = self.place(at)
         return tuple(place[self.order.index(axis)] for axis in range(3))
 
-    def weights(self, at: Ints) -> Tensor | None:
+    def weights(self, at: Ints) -> Array | None:
         """The weights of a window, broadcastable to its box along the path; None where no windows overlap."""
-        product: Tensor | None = None
+        product: Array | None = None
         for number, (axis, i) in enumerate(zip(self.axes, at, strict=True)):
             weight = axis.weights[i]
             if weight is not None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,10 +11,8 @@ from torch import Tensor, nn
 
 from autoseg.networks import construct_network
 from autoseg.networks.normalization import InstanceNorm
+from autoseg.networks.shared_names import names_of_organ
 from autoseg.plans import NetworkSpec
-
-EACH = re.compile(r"\.each\.(\d+)\.")
-TRUNK = "trunk."
 
 
 class SharedNetwork(nn.Module):
@@ -78,21 +75,3 @@ class _PerOrgan(nn.Module):
         if len(set(numbers)) == 1:
             return self.each[numbers[0]](x)
         return torch.cat([self.each[number](one) for number, one in zip(numbers, x.split(1), strict=True)])
-
-
-def names_of_organ(names: Iterable[str], number: int) -> dict[str, str]:
-    """For each tensor of the ordinary network of one organ the name that it has in the shared one.
-
-    names: of all tensors of a SharedNetwork.
-    """
-    found = {}
-    for name in names:
-        own = EACH.search(name)
-        if own is None or int(own[1]) == number:
-            found[ordinary_name(name)] = name
-    return found
-
-
-def ordinary_name(name: str) -> str:
-    """What a tensor of a SharedNetwork is called in the network of one organ; of another network, as it is."""
-    return EACH.sub(".", name).removeprefix(TRUNK)

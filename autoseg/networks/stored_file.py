@@ -6,16 +6,18 @@ import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from autoseg.errors import FileError
 from autoseg.files import from_json
 from autoseg.networks.packing import Layout
-from autoseg.networks.shared import names_of_organ
+from autoseg.networks.shared_names import names_of_organ
 from autoseg.plans import NetworkSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NETWORK_SCHEMA = 1
 PACKED_SCHEMA = 2
@@ -54,7 +56,7 @@ class StoredFile:
 def read_stored(path: Path | str) -> StoredFile:
     """Read a file; FileError for one that is missing, cut short, or not a network."""
     path = Path(path)
-    with _opened(path) as file:
+    with _opened(path, framework="pt") as file:
         metadata = file.metadata()
         spec, layouts = _spec(metadata, path), _layouts(metadata, path)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -79,9 +81,10 @@ def count_weights(path: Path | str) -> int:
         return sum(math.prod(shape) for shape in shapes.values())
 
 
-def _opened(path: Path) -> Any:
+def _opened(path: Path, *, framework: str = "np") -> Any:
+    """framework: of the tensors; what is read without them needs no torch."""
     try:
-        return safe_open(path, framework="pt")
+        return safe_open(path, framework=framework)
     except FileNotFoundError as error:
         raise FileError(path, "does not exist.") from error
     except SafetensorError as error:

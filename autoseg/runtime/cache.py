@@ -6,34 +6,39 @@ import logging
 import os
 import platform
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from autoseg.errors import AutosegError
 from autoseg.files import checksum_of, read_json, write_json
+from autoseg.runtime.threads import current_threads
 
 CACHE_SCHEMA = 1
+VECTOR_INSTRUCTIONS = {
+    "AVX512": {"avx512f", "avx512vl", "avx512bw", "avx512dq", "fma"},
+    "AVX2": {"avx2", "fma"},
+}
+"""By what torch calls them what a processor must have for them."""
 LOG = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
-    """Where measurements are kept: the environment's AUTOSEG_CACHE, else ~/.cache/autoseg."""
+    """Where measurements and converted networks are kept: the environment's AUTOSEG_CACHE, else ~/.cache/autoseg."""
     return Path(os.environ.get("AUTOSEG_CACHE") or Path.home() / ".cache" / "autoseg").expanduser()
 
 
 def machine() -> dict[str, Any]:
     """What a measurement depends on: the processor, the version of torch and the number of threads.
 
-    A name is not enough: virtual machines call processors of different generations "AMD EPYC".
+    A name is not enough: virtual machines call processors of different generations "AMD EPYC". Torch is not loaded.
     """
-    import torch
-
     return {
         "processor": processor_name(),
         "generation": processor_generation(),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
+        "instructions": vector_instructions(),
+        "torch": version("torch"),
+        "threads": current_threads(),
     }
 
 
@@ -46,6 +51,13 @@ def processor_generation() -> str:
     """The numbers of the processor's generation as the system gives them; empty where it has none."""
     numbers = _processor()
     return ", ".join(f"{name} {numbers[name]}" for name in ("cpu family", "model", "stepping") if name in numbers)
+
+
+def vector_instructions() -> str:
+    """The widest vectors that torch computes with on this processor, as torch calls them."""
+    flags = set(_processor().get("flags", "").split())
+    known = (name for name, needed in VECTOR_INSTRUCTIONS.items() if needed <= flags)
+    return os.environ.get("ATEN_CPU_CAPABILITY", "").upper() or next(known, "DEFAULT")
 
 
 def _processor() -> dict[str, str]:

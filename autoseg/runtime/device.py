@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
 from autoseg.errors import OptionError
 from autoseg.runtime.cache import processor_generation, processor_name
 
+GPU_KINDS = ("cuda", "hip")
+NOT_BUILT_FOR = re.compile(rf"^({'|'.join(GPU_KINDS)})\b[^=\n]*= None$", re.MULTILINE)
+"""In torch's version.py."""
+
 
 def choose_device(wanted: str = "auto") -> str:
-    """A torch device: for auto, cuda where there is one, else cpu. OptionError for one that is not there."""
+    """A torch device: for auto, cuda where there is one, else cpu. OptionError for one that is not there.
+
+    Torch is not loaded where the answer is the CPU without asking it.
+    """
+    if wanted == "cpu" or (wanted == "auto" and _is_made_for_cpu()):
+        return "cpu"
     import torch
 
     if wanted == "auto":
@@ -27,9 +41,21 @@ def choose_device(wanted: str = "auto") -> str:
 
 def describe_device(device: str) -> str:
     """The kind of a torch device and its name: of the GPU, or of the processor with its generation."""
-    import torch
-
-    kind = torch.device(device).type
+    kind = device.partition(":")[0]
     if kind == "cuda":
+        import torch
+
         return f"{kind}: {torch.cuda.get_device_name(device)}"
     return f"{kind}: {', '.join(filter(None, (processor_name(), processor_generation())))}"
+
+
+def _is_made_for_cpu() -> bool:
+    """Whether torch is not loaded yet, and says of itself that it was built without any kind of GPU."""
+    package = None if "torch" in sys.modules else importlib.util.find_spec("torch")
+    if package is None or package.origin is None:
+        return False
+    try:
+        told = Path(package.origin).with_name("version.py").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return len(NOT_BUILT_FOR.findall(told)) == len(GPU_KINDS)

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 def is_gpu(device: str) -> bool:
     """Whether a torch device is a CUDA one."""
-    import torch
-
-    return torch.device(device).type == "cuda"
+    return device.partition(":")[0] == "cuda"
 
 
 def free_memory_bytes(device: str) -> int:
@@ -23,7 +21,7 @@ def make_ready(device: str) -> None:
 
     Elsewhere nothing happens.
     """
-    import torch
-
     if is_gpu(device):
+        import torch
+
         torch.backends.cudnn.benchmark = True

@@ -15,6 +15,7 @@ from autoseg.files import checksum_of, to_json
 from autoseg.plans import Ints, NetworkSpec
 from autoseg.runtime.cache import machine, remembered
 from autoseg.runtime.child import ChildError, answer_of
+from autoseg.runtime.threads import current_threads
 
 if TYPE_CHECKING:
     from autoseg.runtime.bf16_probe import ProbeAnswer, ProbeRequest
@@ -48,13 +49,14 @@ def choose_precision(
     network's own layers finds it right and faster; the probe takes seconds and is remembered, for as long as the
     process lives where it failed for a reason that may pass.
     """
-    import torch
-
     if wanted != "auto":
         return _wanted(wanted, device)
-    if torch.device(device).type == "cuda":
+    kind = device.partition(":")[0]
+    if kind == "cuda":
+        import torch
+
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if torch.device(device).type != "cpu" or not has_bf16_instructions():
+    if kind != "cpu" or not has_bf16_instructions():
         return "fp32"
     request = probe_request(spec, patch_size, batch_size)
     key = {"machine": machine(), "request": to_json(request)}
@@ -96,8 +98,6 @@ def _instructions() -> set[str]:
 
 def probe_request(spec: NetworkSpec, patch_size: Sequence[int], batch_size: int) -> ProbeRequest:
     """Every distinct convolution of the network, and a training step of at most LONGEST_EDGE per axis."""
-    import torch
-
     from autoseg.networks.cost import convolutions
     from autoseg.runtime.bf16_probe import ProbeRequest
 
@@ -106,7 +106,7 @@ def probe_request(spec: NetworkSpec, patch_size: Sequence[int], batch_size: int)
         min(edge, max(divisor, LONGEST_EDGE // divisor * divisor))
         for edge, divisor in zip(patch_size, spec.divisor, strict=True)
     )
-    return ProbeRequest(tuple(dict.fromkeys(layers)), torch.get_num_threads(), spec, patch, batch_size)
+    return ProbeRequest(tuple(dict.fromkeys(layers)), current_threads(), spec, patch, batch_size)
 
 
 def _cut(edges: Ints) -> Ints:

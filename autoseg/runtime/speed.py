@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from autoseg.plans import LevelSpec, NetworkSpec
 from autoseg.runtime.cache import machine, remembered
 from autoseg.runtime.precision import autocast, choose_precision
+from autoseg.runtime.threads import tell_torch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +30,7 @@ def seconds_per_multiply_add(device: str) -> float:
     """
     import torch
 
+    tell_torch()
     kind = torch.device(device).type
     patch = PROBE_PATCHES.get(kind, PROBE_PATCHES["cpu"])
     spec = probe_spec()

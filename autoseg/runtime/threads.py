@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from pathlib import Path
 
 from autoseg.errors import OptionError
@@ -12,6 +13,9 @@ from autoseg.memory import CGROUP
 WAIT_ROUNDS = "1000"
 """After which a waiting thread of torch's OpenMP (on Linux) goes to sleep. The default, 300 000, holds the core for
 milliseconds: two trainings at once on two cores took 12.2 s per step in place of 1.6 s."""
+
+THREAD_VARIABLES = ("MKL_NUM_THREADS", "OMP_NUM_THREADS")
+"""By which a user says how many threads torch takes."""
 
 
 def wait_politely() -> None:
@@ -23,18 +27,54 @@ def wait_politely() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", WAIT_ROUNDS)
 
 
+class _Chosen:
+    """How many threads were chosen for this process, and whether torch has yet to be told."""
+
+    number: int | None = None
+    is_told = True
+
+
 def use_threads(threads: int | None = None) -> int:
-    """Let torch compute with this many threads; None for what torch would take, at most the usable cores.
+    """Let engines compute with this many threads; None for what torch would take, at most the usable cores.
 
-    Returns the number. To be called once, at the start of a command. OptionError for a number below 1.
+    Returns the number. To be called once, at the start of a command. Torch is not loaded for it: where that happens
+    later, tell_torch passes it on. OptionError for a number below 1.
     """
-    import torch
-
     if threads is not None and threads < 1:
         raise OptionError(f"--threads must be at least 1, not {threads}.", "Leave it out to use all cores.")
-    number = threads or max(1, min(torch.get_num_threads(), usable_cores()))
-    torch.set_num_threads(number)
-    return number
+    _Chosen.number = threads or max(1, min(_default_threads(), usable_cores()))
+    _Chosen.is_told = False
+    if "torch" in sys.modules:
+        tell_torch()
+    return _Chosen.number
+
+
+def tell_torch() -> None:
+    """Let torch have the threads that were chosen before it was loaded; those that it got since then are left."""
+    import torch
+
+    if not _Chosen.is_told and _Chosen.number is not None:
+        torch.set_num_threads(_Chosen.number)
+        _Chosen.is_told = True
+
+
+def current_threads() -> int:
+    """How many threads engines compute with: what use_threads chose, or what torch was told since."""
+    if _Chosen.number is not None and not _Chosen.is_told:
+        return _Chosen.number
+    return _default_threads()
+
+
+def _default_threads() -> int:
+    """Those of torch; as long as it is not loaded, what it would take: one per core, of hyperthreads only one."""
+    if "torch" in sys.modules:
+        import torch
+
+        return torch.get_num_threads()
+    import psutil
+
+    given = next((os.environ[name] for name in THREAD_VARIABLES if os.environ.get(name, "").isdecimal()), None)
+    return int(given) if given else min(psutil.cpu_count(logical=False) or usable_cores(), usable_cores())
 
 
 def usable_cores(cgroup: Path = CGROUP) -> int:

@@ -87,7 +87,7 @@ def test_in_the_end_the_network_is_an_ordinary_one() -> None:
 
 def test_it_is_as_rough_as_int8_is(tmp_path: Path) -> None:
     """Not voxel by voxel: which way a value is rounded is chance after a few convolutions."""
-    patches = phantom(ProbeRequest((), SPEC, PATCH, 4, 1)).split(1)
+    patches = torch.from_numpy(phantom(ProbeRequest((), SPEC, PATCH, 4, 1))).split(1)
     network = seasoned_network(SPEC)
     quantize(network, QuantizationOptions(WEIGHT_LEVELS))
     round_maps(network, patches)
@@ -98,8 +98,8 @@ def test_it_is_as_rough_as_int8_is(tmp_path: Path) -> None:
         network, EngineOptions(PATCH, "int8", 1, calibrated=tmp_path / "int8.xml")
     )
     with torch.inference_mode():
-        plain, aware = network(patches[0]), rounded(patches[0])
-    found = engine(patches[0])
+        plain, aware = network(patches[0]).numpy(), rounded(patches[0]).numpy()
+    found = engine(patches[0].numpy())
     assert 0.4 < relative_error(aware, plain) / relative_error(found, plain) < 2.5
 
 
@@ -126,7 +126,8 @@ def test_the_levels_of_weights_are_those_that_int8_computes_with(
     network = seasoned_network(SPEC)
     quantize(network, QuantizationOptions(WEIGHT_LEVELS), halved_grids(network))
     grids = bake(network)
-    calibrate(network, phantom(ProbeRequest((), SPEC, PATCH, 4, 1)).split(1), PATCH, tmp_path / "int8.xml")
+    patches = torch.from_numpy(phantom(ProbeRequest((), SPEC, PATCH, 4, 1))).split(1)
+    calibrate(network, patches, PATCH, tmp_path / "int8.xml")
     learnt = {name: weight.detach().double().numpy() for name, weight in convolution_weights(network).items()}
     found = int8_weights(tmp_path / "int8.xml")
     assert len(found) == len(learnt) == 5

@@ -42,12 +42,12 @@ def plans(write_model, tmp_path_factory: pytest.TempPathFactory) -> Plans:
 
 def test_a_small_case_lies_where_training_puts_it() -> None:
     for shape in itertools.product((3, 4, 5, 6), repeat=2):
-        seen: list[Tensor] = []
+        seen: list[np.ndarray] = []
         image = np.ones((1, 7, *shape), np.float32)
         slide(image, lambda batch: seen.append(batch) or batch, Windows((7, 6, 5)))  # noqa: B023
         start = random_box((7, *shape), (7, 6, 5), np.random.default_rng(0)).start
-        rows = np.flatnonzero(seen[0][0, 0].sum((0, 2)).numpy())
-        columns = np.flatnonzero(seen[0][0, 0].sum((0, 1)).numpy())
+        rows = np.flatnonzero(seen[0][0, 0].sum((0, 2)))
+        columns = np.flatnonzero(seen[0][0, 0].sum((0, 1)))
         assert (-min(start[1], 0), -min(start[2], 0)) == (rows[0], columns[0])
 
 

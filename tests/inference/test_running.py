@@ -7,10 +7,11 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from autoseg.errors import ResourceError
+from autoseg.inference import places as place_module
 from autoseg.inference import sliding_window
+from autoseg.inference.arrays import Array, kind_of, on_host
 from autoseg.inference.places import PlacesInFile, PlacesInMemory, PlacesOnGpu
 from autoseg.inference.running import WindowRunner
 from autoseg.inference.sliding_window import EmptyWindows, slide, stream
@@ -20,8 +21,8 @@ IMAGE = np.random.default_rng(0).normal(size=(1, 20, 15, 16)).astype(np.float32)
 WINDOWS = Windows((8, 8, 8), batch_size=4)
 
 
-def doubled(batch: Tensor) -> Tensor:
-    return torch.cat([batch, -2 * batch], dim=1)
+def doubled(batch: Array) -> Array:
+    return kind_of(batch).concat([batch, -2 * batch], axis=1)
 
 
 class Small:
@@ -31,7 +32,7 @@ class Small:
         self.most = most
         self.seen: list[int] = []
 
-    def __call__(self, batch: Tensor) -> Tensor:
+    def __call__(self, batch: Array) -> Array:
         self.seen.append(len(batch))
         if len(batch) > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
@@ -74,7 +75,7 @@ def test_sums_move_to_the_host_in_the_middle(
     made = fake_gpu(monkeypatch)
     calls = []
 
-    def network(batch: Tensor) -> Tensor:
+    def network(batch: Array) -> Array:
         calls.append(len(batch))
         if len(calls) > 2 and made[0]._is_on_gpu:
             raise RuntimeError("CUDA error: out of memory")
@@ -90,14 +91,22 @@ def test_sums_move_to_the_host_in_the_middle(
 
 
 def test_no_room_for_the_sums_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object, **named: object) -> Tensor:
+    def refuse(*arguments: object, **named: object) -> Array:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     host = PlacesInMemory((2, 3, 4, 4))
-    monkeypatch.setattr("autoseg.inference.places.torch.zeros", refuse)
+    monkeypatch.setattr(torch, "zeros", refuse)
     places = PlacesOnGpu((2, 3, 4, 4), "cpu", lambda: host)
     assert next(places.blocks())[1] is host._sums
     assert not places.leave_gpu()
+
+
+def test_sums_move_class_by_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = []
+    monkeypatch.setattr(place_module, "on_host", lambda array: moved.append(tuple(array.shape)) or on_host(array))
+    places = PlacesOnGpu((2, 3, 4, 4), "cpu", partial(PlacesInMemory, (2, 3, 4, 4)))
+    assert places.leave_gpu()
+    assert moved == [(3, 4, 4)] * 2
 
 
 def test_no_room_to_gather_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,13 +130,13 @@ def test_no_room_to_add_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
     made = fake_gpu(monkeypatch)
     weights = sliding_window.WindowPath.weights
 
-    def too_large(self: sliding_window.WindowPath, at: tuple[int, ...]) -> Tensor | None:
+    def too_large(self: sliding_window.WindowPath, at: tuple[int, ...]) -> Array | None:
         if made and made[0]._is_on_gpu and at[0] > 0:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return weights(self, at)
 
     monkeypatch.setattr(sliding_window.WindowPath, "weights", too_large)
-    np.testing.assert_array_equal(slide(IMAGE, doubled, WINDOWS), expected)
+    np.testing.assert_allclose(slide(IMAGE, doubled, WINDOWS), expected, rtol=1e-5, atol=1e-6)
     assert not made[0]._is_on_gpu
 
 
@@ -137,12 +146,12 @@ def test_a_window_that_never_fits_is_told() -> None:
 
 
 def test_other_errors_are_raised_at_once() -> None:
-    def broken(batch: Tensor) -> Tensor:
+    def broken(batch: Array) -> Array:
         raise RuntimeError("shape mismatch")
 
     runner = WindowRunner(broken, "cpu", is_2d=False, make_room=lambda: True)
     with pytest.raises(RuntimeError, match="shape mismatch"):
-        list(runner.run([torch.zeros(1, 2, 2, 2)]))
+        list(runner.run([np.zeros((1, 2, 2, 2), np.float32)]))
 
 
 @pytest.mark.parametrize("windows", [WINDOWS, Windows((8, 8), batch_size=3)], ids=["volumes", "slices"])
@@ -157,7 +166,7 @@ def test_windows_reach_a_gpu_whole_while_it_computes(cuda: str) -> None:
     """Each batch is many times as long in computing as in copying, so that a buffer filled too early would show."""
     slow = torch.randn(2048, 2048, device=cuda)
 
-    def network(batch: Tensor) -> Tensor:
+    def network(batch: Array) -> Array:
         for _ in range(50):
             slow @ slow
         return doubled(batch)
@@ -170,7 +179,7 @@ def test_windows_reach_a_gpu_whole_while_it_computes(cuda: str) -> None:
 def test_a_full_gpu_hands_its_sums_to_the_host(cuda: str, caplog: pytest.LogCaptureFixture) -> None:
     calls = []
 
-    def network(batch: Tensor) -> Tensor:
+    def network(batch: Array) -> Array:
         calls.append(len(batch))
         if len(calls) in (3, 4, 5):
             torch.empty(1 << 50, device=batch.device)

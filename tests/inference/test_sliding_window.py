@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from autoseg.errors import OptionError
 from autoseg.geometry import Box, Geometry
@@ -24,8 +22,8 @@ from autoseg.preprocessing.case import CaseRecord
 from autoseg.preprocessing.restore import LabelRestorer, ProbabilityRestorer, Together, restore_labels
 
 
-def identity(batch: Tensor) -> Tensor:
-    return torch.cat([batch, -2 * batch], dim=1)
+def identity(batch: np.ndarray) -> np.ndarray:
+    return np.concatenate([batch, -2 * batch], axis=1)
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.75])
@@ -66,7 +64,7 @@ def test_patches_of_what_is_known_aggregate_to_it(shape: tuple[int, int, int], b
 
 
 def test_ones_aggregate_to_ones() -> None:
-    logits = slide(np.ones((1, 30, 31, 29), np.float32), lambda batch: torch.ones_like(batch), Windows((8, 10, 7)))
+    logits = slide(np.ones((1, 30, 31, 29), np.float32), np.ones_like, Windows((8, 10, 7)))
     np.testing.assert_allclose(logits, 1, atol=1e-6)
 
 
@@ -78,8 +76,8 @@ def test_a_small_image_is_padded_with_zeros_around_its_centre() -> None:
 
 
 def test_the_middle_of_a_window_outweighs_its_rim() -> None:
-    def position(batch: Tensor) -> Tensor:
-        return torch.arange(batch.shape[-1], dtype=torch.float32).expand(batch.shape).clone()
+    def position(batch: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(np.arange(batch.shape[-1], dtype=np.float32), batch.shape).copy()
 
     line = slide(np.zeros((1, 1, 1, 12), np.float32), position, Windows((1, 1, 8)))[0, 0, 0]
     assert line[0] == pytest.approx(0)
@@ -112,8 +110,8 @@ def record(prepared: tuple[int, int, int], source: tuple[int, int, int]) -> Case
     return CaseRecord("c", Geometry(source, ones), (0, 1, 2), Box.whole(source), source, prepared, ones, ones)
 
 
-def four_classes(batch: Tensor) -> Tensor:
-    return torch.cat([batch, batch.roll(1, -1), batch.roll(2, -2), batch.flip(-1)], dim=1)
+def four_classes(batch: np.ndarray) -> np.ndarray:
+    return np.concatenate([batch, np.roll(batch, 1, -1), np.roll(batch, 2, -2), np.flip(batch, -1)], axis=1)
 
 
 @pytest.mark.parametrize("in_file", [False, True])
@@ -156,11 +154,12 @@ def test_planes_are_open_along_the_axis_that_needs_the_fewest() -> None:
 
 
 def test_planes_that_are_released_make_room_for_later_ones() -> None:
-    for places in (PlacesInMemory((2, 5, 1, 3), "cpu"), PlacesInFile((2, 5, 1, 3))):
+    for places in (PlacesInMemory((2, 5, 1, 3)), PlacesInFile((2, 5, 1, 3))):
         planes = OpenPlanes(places, 5, (slice(1, 20), slice(0, 1), slice(1, 3)))
-        planes.add(torch.ones(2, 4, 1, 2), (slice(0, 4), slice(0, 1), slice(0, 2)), torch.full((4, 1, 1), 2.0))
+        ones = np.ones((2, 4, 1, 2), np.float32)
+        planes.add(ones, (slice(0, 4), slice(0, 1), slice(0, 2)), np.full((4, 1, 1), 2, np.float32))
         planes.release(3)
-        planes.add(torch.ones(2, 4, 1, 2), (slice(3, 7), slice(0, 1), slice(0, 2)), torch.full((1, 1, 1), 3.0))
+        planes.add(ones, (slice(3, 7), slice(0, 1), slice(0, 2)), np.full((1, 1, 1), 3, np.float32))
         found = planes[1][slice(2, 6), slice(0, 1), slice(0, 2)]
         assert found.tolist() == [[[5, 0]], [[3, 0]], [[3, 0]], [[3, 0]]]
 
@@ -189,7 +188,7 @@ def test_empty_windows_are_not_run_and_change_nothing_beside_them(batch_size: in
 
 
 def test_an_image_of_nothing_is_never_run() -> None:
-    def refuse(batch: Tensor) -> Tensor:
+    def refuse(batch: np.ndarray) -> np.ndarray:
         raise AssertionError
 
     empty = EmptyWindows(lambda where: True, (1.0, -1.0, -1.0))
@@ -206,7 +205,7 @@ def test_logits_are_gone_before_the_next_ones_and_sums_with_the_volume(monkeypat
         sums.append(weakref.ref(made))
         return made
 
-    def network(batch: Tensor) -> Tensor:
+    def network(batch: np.ndarray) -> np.ndarray:
         assert not any(one() is not None for one in outputs)
         logits = identity(batch)
         outputs.append(weakref.ref(logits))

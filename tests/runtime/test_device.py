@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -11,6 +14,28 @@ from autoseg.runtime import choose_device, describe_device, device
 def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch, available: bool, device: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
     assert choose_device("auto") == device
+
+
+@pytest.mark.parametrize(
+    ("told", "is_for_cpu"),
+    [
+        ("cuda: Optional[str] = None\nhip: Optional[str] = None\n", True),
+        ("cuda: Optional[str] = '12.8'\nhip: Optional[str] = None\n", False),
+        ("cuda = None\nhip = '6.3'\n", False),
+        ("__version__ = '2.6.0'\n", False),
+    ],
+    ids=["cpu", "cuda", "rocm", "unknown"],
+)
+def test_torch_that_was_built_without_gpus_is_not_loaded_to_ask(
+    told: str, is_for_cpu: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("")
+    (tmp_path / "torch" / "version.py").write_text(told)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert not device._is_made_for_cpu(), "it is loaded: it can be asked"
+    monkeypatch.delitem(sys.modules, "torch")
+    assert device._is_made_for_cpu() == is_for_cpu
 
 
 def test_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

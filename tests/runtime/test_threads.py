@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import torch
 
 from autoseg.errors import OptionError
 from autoseg.runtime.threads import cgroup_cores, usable_cores, use_threads, wait_politely
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -46,6 +50,30 @@ def test_threads_asked_for_are_used() -> None:
 def test_by_default_no_more_threads_than_cores() -> None:
     torch.set_num_threads(1000)
     assert use_threads() == torch.get_num_threads() == usable_cores()
+
+
+LATE = """
+import os, sys
+sys.path[:0] = sys.argv[1:]
+from autoseg.runtime.threads import current_threads, tell_torch, use_threads
+before, chosen, known, early = current_threads(), use_threads(1), current_threads(), "torch" in sys.modules
+from autoseg.runtime import speed
+speed.remembered = lambda name, key, measure: 1.0
+speed.seconds_per_multiply_add("cpu")
+import torch
+told = torch.get_num_threads()
+torch.set_num_threads(2)
+tell_torch()
+print(before, chosen, known, early, told, torch.get_num_threads(), current_threads())
+"""
+
+
+def test_threads_are_chosen_before_torch_is_loaded_and_passed_on_once() -> None:
+    given = {**os.environ, "MKL_NUM_THREADS": "3"}
+    done = subprocess.run(
+        [sys.executable, "-c", LATE, str(ROOT)], capture_output=True, text=True, timeout=120, check=True, env=given
+    )
+    assert done.stdout.split() == ["3", "1", "1", "False", "1", "2", "2"]
 
 
 @pytest.mark.parametrize("threads", [0, -1])

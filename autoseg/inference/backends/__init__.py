@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,8 +17,10 @@ from autoseg.errors import OptionError
 from autoseg.registry import resolve
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
+    from autoseg.inference.arrays import Array
+    from autoseg.inference.backends.network_file import NetworkFile
     from autoseg.plans import Ints
 
 BACKENDS = {
@@ -27,8 +30,14 @@ BACKENDS = {
 }
 INSTALL = 'python -m pip install -c constraints.txt -e ".[cpu]"'
 
-Engine = Callable[["Tensor"], "Tensor"]
-"""(B, C, *patch) float32, for any B, to logits (B, K, *patch) float32: those of the finest level."""
+IMAGE, LOGITS = "image", "logits"
+"""The names of a network's input and output in files of other formats."""
+
+Engine = Callable[["Array"], "Array"]
+"""(B, C, *patch) float32, for any B, to logits (B, K, *patch) float32: those of the finest level.
+
+On a CPU both are numpy's, on a GPU tensors on it.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ class EngineOptions:
     patch_size: of every window that it will see. precision: fp32, bf16, fp16 or int8. threads: for engines that keep
     threads of their own. device: a torch device; engines other than torch know "cpu" only. compiled: have torch
     compile it, which takes about a minute. calibrated: the file of the network in int8, which that precision computes
-    in place of the network itself.
+    in place of the network itself. memory_bytes: what this process may hold, with others that help it.
     """
 
     patch_size: Ints
@@ -47,6 +56,7 @@ class EngineOptions:
     device: str = "cpu"
     compiled: bool = False
     calibrated: Path | None = None
+    memory_bytes: int | None = None
 
 
 class Backend(Protocol):
@@ -58,8 +68,11 @@ class Backend(Protocol):
     packages: tuple[str, ...]
     precisions: tuple[str, ...]
 
-    def compile(self, network: nn.Module, options: EngineOptions) -> Engine:
-        """The engine of a network with its spec, which is set to evaluation and may be changed: it is used up."""
+    def compile(self, network: nn.Module | NetworkFile, options: EngineOptions) -> Engine:
+        """The engine of a network with its spec; one in memory is set to evaluation and may be changed: it is used up.
+
+        A network on disk is loaded only where the engine computes that and no other form of it.
+        """
 
 
 def find_backend(name: str) -> Backend:
@@ -85,6 +98,14 @@ def installed_backends() -> list[str]:
 def missing_packages(backend: Backend) -> list[str]:
     """The packages of a backend that cannot be imported; nothing is imported to find out."""
     return [package for package in backend.packages if find_spec(package) is None]
+
+
+def installed_version(package: str) -> str:
+    """The version of an installed package, also where it comes under another name, as onnxruntime-gpu."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ", ".join(f"{name} {version(name)}" for name in packages_distributions().get(package, []))
 
 
 def _is(names: list[str]) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
 
 from autoseg.errors import OptionError, ResourceError
 from autoseg.files import from_json, to_json
-from autoseg.inference.backends import find_backend, installed_backends
+from autoseg.inference.backends import find_backend, installed_backends, installed_version
 from autoseg.inference.backends.probe import (
     BASELINE,
     TOLERANCES,
@@ -21,6 +20,7 @@ from autoseg.inference.backends.probe import (
     Trial,
 )
 from autoseg.inference.backends.probe_memory import needed_bytes
+from autoseg.networks.closed_form import multiply_adds
 from autoseg.plans import Ints, NetworkSpec
 from autoseg.runtime import choose_precision
 from autoseg.runtime.cache import machine, recalled, remember
@@ -148,9 +148,7 @@ def pays(task: Task, count: int) -> bool:
     windows_gained = SHARE_SAVED * task.windows - (count + 1) * BATCHES_PER_ENGINE * task.batch_size
     if windows_gained <= 0:
         return False
-    from autoseg.networks.cost import network_cost  # a second or so, when it is first used
-
-    work = network_cost(task.network, task.patch_size, 1).multiply_adds
+    work = multiply_adds(task.network, task.patch_size)
     return windows_gained * work / (MULTIPLY_ADDS_PER_SECOND * task.threads) > START_SECONDS
 
 
@@ -232,12 +230,4 @@ def _key(request: ProbeRequest) -> dict[str, Any]:
 def package_versions(backends: Iterable[str]) -> dict[str, str]:
     """What is installed of the packages that backends need, by name."""
     packages = {package for name in backends for package in find_backend(name).packages}
-    return {package: _version(package) for package in sorted(packages)}
-
-
-def _version(package: str) -> str:
-    """The version of an installed package, also where it comes under another name, as onnxruntime-gpu."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ", ".join(f"{name} {version(name)}" for name in packages_distributions().get(package, []))
+    return {package: installed_version(package) for package in sorted(packages)}

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from autoseg.inference.backends import Engine, EngineOptions
-from autoseg.inference.backends.tracing import IMAGE, LOGITS, small_image, traced
+from autoseg.inference.backends import IMAGE, LOGITS, Engine, EngineOptions
+from autoseg.inference.backends.conversion import ONNX, converted_file, discard
+from autoseg.inference.backends.network_file import NetworkFile
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class OnnxRuntimeBackend:
@@ -19,7 +24,7 @@ class OnnxRuntimeBackend:
     packages: tuple[str, ...] = ("onnxruntime", "onnx")
     precisions: tuple[str, ...] = ("fp32",)
 
-    def compile(self, network: nn.Module, options: EngineOptions) -> Engine:
+    def compile(self, network: nn.Module | NetworkFile, options: EngineOptions) -> Engine:
         """A session; see Backend."""
         import onnxruntime
 
@@ -27,12 +32,26 @@ class OnnxRuntimeBackend:
         session_options = onnxruntime.SessionOptions()
         session_options.intra_op_num_threads = options.threads
         session_options.enable_mem_pattern = False  # a second block with all maps, beside those of the first window
-        session = onnxruntime.InferenceSession(exported(network), session_options, providers=["CPUExecutionProvider"])
+        make = partial(onnxruntime.InferenceSession, sess_options=session_options, providers=["CPUExecutionProvider"])
+        session = _session(network, options, make)
 
-        def run(batch: Tensor) -> Tensor:
-            return torch.from_numpy(session.run([LOGITS], {IMAGE: batch.contiguous().numpy()})[0])
+        def run(batch: np.ndarray) -> np.ndarray:
+            return session.run([LOGITS], {IMAGE: np.ascontiguousarray(batch, dtype=np.float32)})[0]
 
         return run
+
+
+def _session(network: nn.Module | NetworkFile, options: EngineOptions, make: Callable[[bytes | str], Any]) -> Any:
+    """The session of a network in ONNX's format: that of one on disk is kept there, too. make: of a file or bytes."""
+    if isinstance(network, NetworkFile):
+        file = converted_file(network, ONNX, (), memory_bytes=options.memory_bytes)
+        if file is not None:
+            try:
+                return make(str(file))
+            except Exception:  # its errors have no common class of their own
+                discard(file)
+        network = network.load()
+    return make(exported(network))
 
 
 def exported(network: nn.Module) -> bytes:
@@ -40,6 +59,10 @@ def exported(network: nn.Module) -> bytes:
 
     By torch's older exporter: the newer one needs two packages more, and takes longer.
     """
+    import torch
+
+    from autoseg.inference.backends.tracing import small_image, traced
+
     spec: Any = network.spec
     axes = [0, *range(2, 2 + spec.dimensions)]
     file: Any = io.BytesIO()

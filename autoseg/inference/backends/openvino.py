@@ -1,19 +1,22 @@
-"""OpenVINO: converts torch's graph directly, without files and without ONNX."""
+"""OpenVINO: converts torch's graph directly, without ONNX; that of a network on disk is kept as a file."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
 from autoseg.errors import FileError, OptionError
 from autoseg.files import atomic_path
-from autoseg.inference.backends import Engine, EngineOptions
-from autoseg.inference.backends.tracing import IMAGE, LOGITS, traced
+from autoseg.inference.backends import IMAGE, LOGITS, Engine, EngineOptions
+from autoseg.inference.backends.conversion import OPENVINO, converted_file, discard
+from autoseg.inference.backends.network_file import NetworkFile
 from autoseg.plans import Ints
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PRECISION_NAMES = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """Of what is not in int8 already."""
@@ -25,20 +28,35 @@ class OpenVinoBackend:
     packages: tuple[str, ...] = ("openvino",)
     precisions: tuple[str, ...] = ("fp32", "bf16", "int8")
 
-    def compile(self, network: nn.Module, options: EngineOptions) -> Engine:
+    def compile(self, network: nn.Module | NetworkFile, options: EngineOptions) -> Engine:
         """An infer request for windows of a fixed size; see Backend."""
         openvino = imported()
         core = openvino.Core()
         if options.precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise OptionError("OpenVINO does not compute bf16 on this processor.", "Use --precision fp32.")
         spec: Any = network.spec
-        model = calibrated_model(options) if options.precision == "int8" else converted(network, options.patch_size)
+        model = calibrated_model(options) if options.precision == "int8" else _model(network, options)
         compiled = core.compile_model(model, "CPU", settings(options))
         return _Windows(compiled.create_infer_request(), (spec.out_channels, *options.patch_size))
 
 
+def _model(network: nn.Module | NetworkFile, options: EngineOptions) -> Any:
+    """OpenVINO's model of a network: that of one on disk is kept there, too."""
+    if isinstance(network, NetworkFile):
+        file = converted_file(network, OPENVINO, options.patch_size, memory_bytes=options.memory_bytes)
+        if file is not None:
+            try:
+                return imported().Core().read_model(file)
+            except RuntimeError:
+                discard(file)
+        network = network.load()
+    return converted(network, options.patch_size)
+
+
 def converted(network: nn.Module, patch_size: Ints) -> Any:
     """A network with its spec as OpenVINO's model, for one window of this size at a time."""
+    from autoseg.inference.backends.tracing import traced
+
     spec: Any = network.spec
     return imported().convert_model(traced(network), input=[1, spec.in_channels, *patch_size])
 
@@ -94,16 +112,16 @@ def imported() -> Any:
 
 
 class _Windows:
-    """Runs a batch window by window, reading and writing torch's memory in place."""
+    """Runs a batch window by window, reading and writing the arrays in place."""
 
     def __init__(self, request: Any, logits_shape: tuple[int, ...]) -> None:
         self._request = request
         self._logits_shape = logits_shape
 
-    def __call__(self, batch: Tensor) -> Tensor:
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
         """(B, C, *patch) float32 to (B, K, *patch) float32."""
-        batch = batch.contiguous()
-        logits = torch.empty(len(batch), *self._logits_shape)
+        batch = np.ascontiguousarray(batch, dtype=np.float32)
+        logits = np.empty((len(batch), *self._logits_shape), dtype=np.float32)
         for number in range(len(batch)):
             self._request.set_input_tensor(_shared(batch[number : number + 1]))
             self._request.set_output_tensor(_shared(logits[number : number + 1]))
@@ -111,5 +129,5 @@ class _Windows:
         return logits
 
 
-def _shared(window: Tensor) -> Any:
-    return imported().Tensor(window.numpy(), shared_memory=True)
+def _shared(window: np.ndarray) -> Any:
+    return imported().Tensor(window, shared_memory=True)

@@ -15,14 +15,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from autoseg.files import from_json, to_json
+from autoseg.inference.arrays import on_host
 from autoseg.memory import is_out_of_memory
 from autoseg.plans import Ints, NetworkSpec
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from autoseg.inference.backends import Engine
 
@@ -124,15 +127,15 @@ class Entrant:
         with self._failing():
             self._engine = engine(candidate, request)
             if candidate.precision == "int8" and request.int8 is not None:
-                self._int8_error = answer_error(self._engine(lone_phantom(request)), request.int8)
+                self._int8_error = answer_error(on_host(self._engine(lone_phantom(request))), request.int8)
 
-    def compute(self, number: int, batch: Tensor, reference: Tensor, *, timed: bool) -> None:
+    def compute(self, number: int, batch: np.ndarray, reference: np.ndarray, *, timed: bool) -> None:
         """Compute input number `number`."""
         with self._failing():
             if self._engine is None:
                 return
             started = time.perf_counter()
-            logits = self._engine(batch)
+            logits = on_host(self._engine(batch))
             seconds = time.perf_counter() - started
             known = self._int8_error
             self.errors[number] = relative_error(logits, reference) if known is None else known
@@ -171,7 +174,7 @@ def answer(request: ProbeRequest) -> ProbeAnswer:
     inputs = [noise(request), phantom(request)]
     network = seasoned_network(request.network)
     with torch.inference_mode():
-        references = [network(batch) for batch in inputs]
+        references = [network(torch.from_numpy(batch)).numpy() for batch in inputs]
     wanted = dict.fromkeys((BASELINE, *request.candidates) if request.timed else request.candidates)
     entrants = {candidate: Entrant(candidate, request) for candidate in wanted}
     started = time.perf_counter()
@@ -215,15 +218,15 @@ def seasoned_network(spec: NetworkSpec) -> nn.Module:
     return network.eval()
 
 
-def noise(request: ProbeRequest) -> Tensor:
-    """(B, C, *patch) of standard normal noise."""
+def noise(request: ProbeRequest) -> np.ndarray:
+    """(B, C, *patch) float32 of standard normal noise."""
     import torch
 
     shape = (request.batch_size, request.network.in_channels, *request.patch_size)
-    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1)).numpy()
 
 
-def phantom(request: ProbeRequest) -> Tensor:
+def phantom(request: ProbeRequest) -> np.ndarray:
     """(B, C, *patch) as windows of a normalised CT: a body of uneven tissue in air that is the same everywhere.
 
     Channels after the first are masks of balls, as those of an earlier stage.
@@ -232,35 +235,33 @@ def phantom(request: ProbeRequest) -> Tensor:
 
     axes = torch.meshgrid(*(torch.linspace(-1, 1, edge) for edge in request.patch_size), indexing="ij")
     grid = torch.stack(axes)
-    tissue = 0.5 * torch.sin(5 * grid).sum(0) + 0.1 * noise(request)[:, 0]
+    tissue = 0.5 * torch.sin(5 * grid).sum(0) + 0.1 * torch.from_numpy(noise(request))[:, 0]
     radius = grid.square().sum(0).sqrt()
     image = torch.where(radius < 0.8, tissue, -1.8)
     masks = [(radius < 0.6 / number).float().expand_as(image) for number in range(1, request.network.in_channels)]
-    return torch.stack([image, *masks], dim=1)
+    return torch.stack([image, *masks], dim=1).numpy()
 
 
-def lone_phantom(request: ProbeRequest) -> Tensor:
+def lone_phantom(request: ProbeRequest) -> np.ndarray:
     """(1, C, *patch): the phantom by which an int8 network is recognised."""
     return phantom(replace(request, batch_size=1))
 
 
-def sampled(logits: Tensor) -> tuple[float, ...]:
+def sampled(logits: np.ndarray) -> tuple[float, ...]:
     """SAMPLES values of logits, evenly spread over them."""
-    flat = logits.double().flatten()
+    flat = logits.ravel()
     return tuple(float(flat[number * len(flat) // SAMPLES]) for number in range(SAMPLES))
 
 
-def answer_error(logits: Tensor, known: Calibrated) -> float:
+def answer_error(logits: np.ndarray, known: Calibrated) -> float:
     """How far an int8 network is from what it said where it was calibrated."""
-    import torch
-
-    return relative_error(torch.tensor(sampled(logits)), torch.tensor(known.answer))
+    return relative_error(np.array(sampled(logits)), np.array(known.answer))
 
 
-def relative_error(logits: Tensor, reference: Tensor) -> float:
+def relative_error(logits: np.ndarray, reference: np.ndarray) -> float:
     """The norm of the difference by that of the reference; not finite where a value is not."""
-    difference: Any = logits.double() - reference.double()
-    return float(difference.norm() / reference.double().norm().clamp_min(1e-12))
+    right = reference.astype(np.float64)
+    return float(np.linalg.norm(logits.astype(np.float64) - right) / max(float(np.linalg.norm(right)), 1e-12))
 
 
 def main() -> None:

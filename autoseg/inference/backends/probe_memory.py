@@ -8,7 +8,9 @@ import psutil
 
 from autoseg.inference.backends.probe import BASELINE, ProbeRequest
 from autoseg.inference.batches import FLOAT, NETWORK_FACTOR
+from autoseg.networks.closed_form import parameter_count
 from autoseg.networks.liveness import inference_values
+from autoseg.plans import NetworkSpec
 
 CHILD_BYTES = 450 << 20
 """Of a process with torch, OpenVINO and ONNX Runtime that tried tiny networks: 360 MiB were seen with one thread."""
@@ -25,18 +27,21 @@ def needed_bytes(request: ProbeRequest) -> int:
     return int(psutil.Process().memory_info().rss) + probe_bytes(request)
 
 
+def converting_bytes(spec: NetworkSpec) -> int:
+    """What this process and one that converts a network hold together, at most."""
+    return int(psutil.Process().memory_info().rss) + CHILD_BYTES + WEIGHT_COPIES * FLOAT * parameter_count(spec)
+
+
 def probe_bytes(request: ProbeRequest) -> int:
     """What a process holds at most that answers a request.
 
     Its engines live side by side with the reference; those of torch, which lets go of its maps, share them with that.
     """
-    from autoseg.networks.cost import network_cost
-
     spec, patch_size = request.network, request.patch_size
     engines = {*request.candidates, BASELINE} if request.timed else {*request.candidates}
     others = sum(one.backend != "torch" for one in engines)
     maps = NETWORK_FACTOR * FLOAT * inference_values(spec, patch_size, request.batch_size)
-    weights = FLOAT * network_cost(spec, patch_size, 1).parameters
+    weights = FLOAT * parameter_count(spec)
     networks = 1 + len(engines) - others + WEIGHT_COPIES * others
     logits = FLOAT * request.batch_size * spec.out_channels * math.prod(patch_size)
     return round(CHILD_BYTES + (1 + MAP_COPIES * others) * maps + networks * weights + LOGITS_COPIES * logits)

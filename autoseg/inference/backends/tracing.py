@@ -8,9 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-IMAGE, LOGITS = "image", "logits"
-"""The names of a network's input and output in files of other formats."""
-
 
 def traced(network: nn.Module) -> Any:
     """The graph of a network in evaluation mode, of its final logits only, for patches of any size.

@@ -36,7 +36,7 @@ def main(request_file: str, answer_file: str) -> None:
         engines = {"usual": find_backend(choice.backend).compile(network, options)}
         if request["int8"]:
             engines["int8"] = _in_int8(network, patch, threads)
-        seconds = _measured(engines, torch.randn(1, 1, *patch), request["warm_up"], request["repeats"])
+        seconds = _measured(engines, torch.randn(1, 1, *patch).numpy(), request["warm_up"], request["repeats"])
         answer["x".join(map(str, patch))] = {"engine": f"{choice.backend} in {choice.precision}", **seconds}
     write_json(answer_file, answer)
 

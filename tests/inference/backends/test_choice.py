@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from autoseg.errors import OptionError, ResourceError
+from autoseg.inference import backends
 from autoseg.inference.backends import choice
 from autoseg.inference.backends.choice import PROBE_TIMEOUT_SECONDS, Task, ask, choose, fastest, pays, possible
 from autoseg.inference.backends.probe import Calibrated, Candidate, ProbeAnswer, ProbeRequest, Trial
@@ -48,7 +49,7 @@ def test_what_it_depends_on_is_measured_anew(asked: list[ProbeRequest], monkeypa
         choose(task)
     choose(replace(MUCH, network=replace(MUCH.network, out_channels=9)))
     assert len(asked) == 5
-    monkeypatch.setattr(choice, "version", lambda package: "0.0")
+    monkeypatch.setattr(backends, "version", lambda package: "0.0")
     choose(MUCH)
     assert len(asked) == 6
 
