@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # Each row may import the rows before it. A part is a file or a package directly below autoseg. Postprocessing stands
 # beside inference, which applies its rules to what it predicts.
 ROWS = [
-    {"errors", "geometry", "files", "memory", "registry"},
+    {"errors", "geometry", "files", "memory", "registry", "durations"},
     {"io", "workspace", "parallel"},
     {
         "labels",
