@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoseg.runtime.cache import cache_folder, machine, processor_generation, remembered
+from autoseg.runtime.cache import cache_folder, machine, processor_generation, remembered, vector_instructions
 
 
 class Counter:
@@ -62,6 +62,22 @@ def test_machine_names_processor_torch_and_threads() -> None:
     assert found["processor"]
     if platform.machine() == "x86_64" and Path("/proc/cpuinfo").exists():
         assert found["instructions"] == torch.backends.cpu.get_cpu_capability()
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ("sse2 avx2 fma avx512f avx512vl avx512bw avx512dq", "AVX512"),
+        ("sse2 avx2 fma avx512f", "AVX2"),
+        ("", "DEFAULT"),
+    ],
+)
+def test_the_widest_vectors_are_named_as_torch_names_them(
+    flags: str, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    monkeypatch.setattr(Path, "read_text", partial(_given, f"flags : {flags}\n"))
+    assert vector_instructions() == named
 
 
 def test_machines_of_the_same_name_and_another_generation_differ(monkeypatch: pytest.MonkeyPatch) -> None:
